@@ -1,0 +1,47 @@
+# Each target does its own set-up: Python >= 3.10 with pip and venv, and make, are all it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# What the tests need. Where pip would fetch a CUDA build of torch, EXTRAS=dev,recipes leaves it out; its tests then skip.
+EXTRAS ?= dev,recipes,torch
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+run: $(VENV)/.ready-run  ## run recipes/quickstart.py: a real data set from base models to a table and a picture
+	$(BIN)/python recipes/quickstart.py
+
+test: $(VENV)/.ready-dev  ## run the tests and doctests (PYTEST_ARGS="-k als" for some)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.ready-dev  ## ruff (lint and format) and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench:  ## benchmarks (to come)
+	@echo "make bench: no benchmarks yet; bench/ will time the kernel and the trainers against their peers."
+
+docs:  ## documentation (to come)
+	@echo "make docs: no site yet; docs/ will be built from the docstrings and recipes."
+
+clean:  ## remove caches and build output; .venv stays (rm -r .venv removes it)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# The stamps make the second call quick; a change of the dependencies or the constraints installs again.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready-run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) --editable '.[recipes]'
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) --editable '.[$(EXTRAS)]'
+	@touch $@
