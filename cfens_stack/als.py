@@ -1,0 +1,173 @@
+"""Alternating least squares: the trainer with closed-form steps, equation (4) of the design."""
+
+import numpy as np
+
+from cfens_stack.base import IMBALANCED_BELOW, BaseCFEnsemble
+from cfens_stack.confidence import label_aware, mean_one_scale
+from cfens_stack.least_squares import fold_in, sweep
+from cfens_stack.training import Solution, train_aggregator
+
+
+class CFEnsembleTrainer(BaseCFEnsemble):
+    """The ALS trainer under its own name: `CFEnsemble(trainer="als")` with the number of base models stated.
+
+    Parameters are those of `CFEnsemble`, without the ones that only choose or steer another trainer.
+
+    Parameters
+    ----------
+    n_classifiers : int, default=None
+        Number of base models; None takes it from R, another number than R's raises.
+    latent_dim, rho, lambda_reg, link, clip, confidence, use_label_aware_confidence, use_class_weights, focal_gamma, \
+aggregator, aggregator_reg, nonnegative, posterior, strict, max_iter, tol, random_state
+        See `CFEnsemble`.
+
+    See Also
+    --------
+    CFEnsemble : The same method with a choice of trainer; lists all learned attributes.
+
+    Examples
+    --------
+    >>> from cfens_stack import CFEnsembleTrainer
+    >>> from cfens_stack.datasets import make_predictions
+    >>> data = make_predictions(n_samples=300, n_models=10, random_state=0)
+    >>> trainer = CFEnsembleTrainer(n_classifiers=10, latent_dim=4, rho=0.5).fit(data.R, data.y)
+    >>> trainer.classifier_factors_.shape
+    (10, 4)
+    """
+
+    def __init__(
+        self,
+        n_classifiers=None,
+        latent_dim=8,
+        rho=0.5,
+        *,
+        lambda_reg=0.01,
+        link="logit",
+        clip=0.01,
+        confidence="uniform",
+        use_label_aware_confidence="auto",
+        use_class_weights=False,
+        focal_gamma=0.0,
+        aggregator="weighted",
+        aggregator_reg=10.0,
+        nonnegative=True,
+        posterior="natural",
+        strict=False,
+        max_iter=100,
+        tol=1e-5,
+        random_state=None,
+    ):
+        self.n_classifiers = n_classifiers
+        self.latent_dim = latent_dim
+        self.rho = rho
+        self.lambda_reg = lambda_reg
+        self.link = link
+        self.clip = clip
+        self.confidence = confidence
+        self.use_label_aware_confidence = use_label_aware_confidence
+        self.use_class_weights = use_class_weights
+        self.focal_gamma = focal_gamma
+        self.aggregator = aggregator
+        self.aggregator_reg = aggregator_reg
+        self.nonnegative = nonnegative
+        self.posterior = posterior
+        self.strict = strict
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+
+    def _train(self, problem):
+        return train_als(problem, self)
+
+
+def train_als(problem, settings):
+    """Model factors by balanced sweeps, then the aggregator on the fold-in factors of the labelled rows.
+
+    Supervision reaches the factors only through the confidence. The aggregator sees factors made without labels,
+    exactly as at prediction, so no label leaks through them (mistake 4).
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : CFEnsembleTrainer or CFEnsemble
+        Read for its parameters.
+
+    Returns
+    -------
+    Solution
+    """
+    X, values, converged = train_factors(
+        problem.Z,
+        training_confidence(problem, settings),
+        problem.v,
+        min(settings.latent_dim, problem.Z.shape[1]),
+        problem.ridge_x,
+        problem.ridge_y,
+        max_iter=settings.max_iter,
+        tol=settings.tol,
+    )
+    fit = train_aggregator(problem, fold_in(problem.Z, problem.C, X, problem.ridge_y), X, settings)
+    history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
+    return Solution(X, fit.w, fit.b, history, len(values), converged and fit.converged)
+
+
+def training_confidence(problem, settings):
+    """Confidence under which the model factors are trained: label-aware if asked for, or if "auto" and imbalanced."""
+    wanted = settings.use_label_aware_confidence
+    if wanted == "auto":
+        positive = problem.v @ problem.y / problem.v.sum()
+        wanted = min(positive, 1.0 - positive) < IMBALANCED_BELOW
+    if not wanted or settings.rho == 1:
+        return problem.C
+    cells = np.where(np.isfinite(problem.R), problem.C, 0.0)
+    targets = np.broadcast_to(problem.y[:, None], cells.shape)
+    C = label_aware(cells, problem.R, targets, np.ones(len(cells), dtype=bool), problem.v, settings.rho)
+    return C * mean_one_scale(C, problem.v)
+
+
+def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
+    """Model factors that minimise objective (1), by balanced fused sweeps from a spectral start.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n, m)
+        Centred predictions, 0 in missing cells.
+    C : ndarray of shape (n, m) or (m,)
+        Confidence with mean 1 over observed cells, 0 in missing cells.
+    v : ndarray of shape (n,)
+        Row weights.
+    latent_dim : int, at most m
+    ridge_x, ridge_y : float, > 0
+    max_iter : int
+        Limit on the sweeps.
+    tol : float
+        The sweeps end when one lowers the objective by at most this share of it.
+
+    Returns
+    -------
+    X : ndarray of shape (m, d)
+    values : list of float
+        L_recon before each sweep.
+    converged : bool
+    """
+    total = np.sum(v @ np.broadcast_to(C, Z.shape))
+    X = spectral_start(Z, v, latent_dim, ridge_x, ridge_y)
+    values = []
+    for _ in range(max_iter):
+        X, value = sweep(Z, C, v, X, ridge_x, ridge_y)
+        values.append(value / total)
+        if len(values) > 1 and values[-2] - values[-1] <= tol * values[-1]:
+            return X, values, True
+    return X, values, False
+
+
+def spectral_start(Z, v, latent_dim, ridge_x, ridge_y):
+    """X from the singular values of the weighted Z: the exact optimum if C is constant and nothing is missing.
+
+    There the optimum keeps the singular vectors and lowers each singular value by sqrt(ridge_x ridge_y). Values that
+    this would set to zero keep a thousandth of the largest, because zero is a fixed point of the sweeps.
+    """
+    gram, V = np.linalg.eigh(Z.T @ (v[:, None] * Z))
+    singular = np.sqrt(np.maximum(gram[::-1][:latent_dim], 0.0))
+    shrunk = np.maximum(singular - np.sqrt(ridge_x * ridge_y), 1e-3 * max(singular[0], 1.0))
+    return V[:, ::-1][:, :latent_dim] * np.sqrt(shrunk * np.sqrt(ridge_y / ridge_x))

@@ -1,0 +1,72 @@
+"""Confidence: how far each prediction is trusted when factors are fitted, (R, y) -> C of the design's sections 3 and 5.
+
+C is >= 0 and 0 exactly where a prediction is missing. Only ratios count: the trainers rescale C to mean 1.
+"""
+
+import numpy as np
+
+CONFIDENCES = ("uniform", "certainty", "calibration")
+CERTAINTY_FLOOR = 0.1  # |2r - 1| alone would give r = 0.5 no weight, and an all-0.5 row no factors (mistake 6)
+
+
+def certainty(R):
+    """Distance of each prediction from 1/2: floor + (1 - floor) |2 r - 1|, in [0.1, 1]. Shape (n, m)."""
+    return CERTAINTY_FLOOR + (1.0 - CERTAINTY_FLOOR) * np.abs(2.0 * np.clip(R, 0.0, 1.0) - 1.0)
+
+
+def calibration(R, targets, v):
+    """One number a model: 1 - Brier score on the labelled rows it has scored.
+
+    Parameters
+    ----------
+    R : ndarray of shape (n, m)
+        Predictions of labelled rows, NaN where missing.
+    targets : ndarray of shape (n, m)
+        1 where the row's class is the class of the column, else 0.
+    v : ndarray of shape (n,)
+
+    Returns
+    -------
+    confidence : ndarray of shape (m,)
+        In [0, 1]; the mean of the others for a model without a labelled row; at least 0.01, so that no model is lost.
+    """
+    observed = np.isfinite(R)
+    squared_error = np.where(observed, (np.clip(R, 0.0, 1.0) - targets) ** 2, 0.0)
+    count = v @ observed
+    known = count > 0
+    brier = (v @ squared_error)[known] / count[known]
+    confidence = np.full(R.shape[1], 1.0 - brier.mean() if known.any() else 1.0)
+    confidence[known] = 1.0 - brier
+    return np.maximum(confidence, 0.01)
+
+
+def label_aware(C, R, targets, labelled, v, rho):
+    """C (rho + (1 - rho) a): supervision of the factors for a trainer without gradients, equation (4).
+
+    Parameters
+    ----------
+    C : ndarray of shape (n, m)
+    R : ndarray of shape (n, m)
+    targets : ndarray of shape (n, m)
+        1 where the row's class is the class of the column, else 0; ignored in unlabelled rows.
+    labelled : ndarray of bool, shape (n,)
+    v : ndarray of shape (n,)
+    rho : float in [0, 1]
+        1 leaves C as it is; 0 weighs each cell of a labelled row by the probability it gives to the truth.
+
+    Returns
+    -------
+    C : ndarray of shape (n, m)
+    """
+    r = np.clip(np.nan_to_num(R), 0.0, 1.0)
+    a = np.where(targets == 1, r, 1.0 - r)
+    known = labelled[:, None] & (C > 0) & (a > 0)
+    if not known.any():
+        return C
+    a = np.where(labelled[:, None], a * mean_one_scale(np.where(known, a, 0.0), v), 1.0)
+    return C * (rho + (1.0 - rho) * a)
+
+
+def mean_one_scale(C, v):
+    """The factor that gives C (n, m) mean 1 over observed cells of rows weighted by v."""
+    return float(np.sum(v @ (C > 0)) / np.sum(v @ C))

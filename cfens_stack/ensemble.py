@@ -1,0 +1,153 @@
+"""CFEnsemble: the stacking meta-learner, with a choice of trainer."""
+
+from cfens_stack.als import train_als
+from cfens_stack.base import BaseCFEnsemble
+
+
+class CFEnsemble(BaseCFEnsemble):
+    """Stacking meta-learner that factorises the predictions of the base models and aggregates the reconstruction.
+
+    The out-of-fold predictions R (n rows, m base models) are treated as a collaborative-filtering problem: models are
+    the users, rows the items, predicted probabilities the ratings. The factorisation fills what is missing and pools
+    what the models have in common; a weighted log-odds pool, shrunk to the plain average, turns it into one
+    calibrated probability.
+
+    Parameters
+    ----------
+    trainer : {"als"}, default="als"
+        How the objective is minimised: alternating least squares, in closed form.
+    latent_dim : int, default=8
+        Rank d of the factorisation, capped at the number of columns with predictions: beyond it rank limits nothing.
+    rho : float in [0, 1], default=0.5
+        Weight of reconstruction against supervision, equation (3). Under ALS it acts through the
+        label-aware confidence: 1 means that labels do not touch the factors; without that confidence it changes nothing.
+    lambda_reg : float > 0, default=0.01
+        L2 strength on the factors, equation (1); a share of the mean squared prediction, whatever n and m are.
+    link : {"logit", "identity"}, default="logit"
+        Scale on which predictions are factorised and pooled. If R has values outside [0, 1] its columns are scores and
+        "identity" is used.
+    clip : float in (0, 0.5), default=0.01
+        Probabilities are clipped to [clip, 1 - clip] before the logit.
+    confidence : {"uniform", "certainty", "calibration"} or callable, default="uniform"
+        Trust in each prediction, C of equation (1): 1; 0.1 + 0.9 |2 r - 1|; 1 - Brier score of the model; or a function
+        (R, y) -> array of shape (n, m), >= 0, called with y=None for new rows.
+    use_label_aware_confidence : bool or "auto", default="auto"
+        Multiply the confidence of labelled rows in training by rho + (1 - rho) a, with a the probability that the cell
+        gives to the truth, equation (4). "auto": if the rarest class has a share below 0.2.
+    use_class_weights : bool, default=False
+        Weight classes by n / (2 n_class) in the aggregator's loss, equation (2).
+    focal_gamma : float >= 0, default=0.0
+        Exponent of the focal loss in (2); 0 is the log loss.
+    aggregator : {"weighted", "mean"}, default="weighted"
+        Learn the weights of the models, or keep their plain average.
+    aggregator_reg : float >= 0, default=10.0
+        Strength with which the weights are shrunk to the plain average, equation (2).
+    nonnegative : bool, default=True
+        Keep the weights >= 0. Does not apply to scores outside [0, 1], whose direction is not known.
+    posterior : {"natural", "weighted"}, default="natural"
+        "natural" undoes the tilt of class weights and focal loss, equation (7): probabilities at the training
+        prevalence. "weighted" returns them as trained.
+    strict : bool, default=False
+        Refuse values outside [0, 1] instead of treating the columns as scores.
+    max_iter : int, default=100
+        Limit on the ALS sweeps.
+    tol : float >= 0, default=1e-05
+        Sweeps end when one lowers the objective by at most this share of it.
+    random_state : int, RandomState instance or None, default=None
+        Not used by ALS, which has no randomness.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+    n_features_in_ : int
+        Number m of base models.
+    feature_names_in_ : ndarray of shape (m,)
+        Names of the base models, if R was a data frame with string columns.
+    classifier_factors_ : ndarray of shape (m, d)
+        Latent factors of the models, balanced and ordered by size; zero for a model without any prediction.
+    coef_ : ndarray of shape (m,)
+        Weights w of the models on the link scale.
+    intercept_ : float
+        b in p = sigmoid(w . r_hat + b).
+    link_ : str
+        The link in use.
+    column_means_ : ndarray of shape (m,)
+        mu, mean link-scale prediction of each model.
+    scale_ : float
+        s, root mean square of the link-scale predictions about their means.
+    history_ : dict of ndarrays
+        "reconstruction": objective (1) before each sweep. "supervision": objective (2) after each aggregator iteration.
+    n_iter_ : int
+        Number of sweeps.
+    converged_ : bool
+
+    See Also
+    --------
+    CFEnsembleTrainer : The ALS trainer under its own name.
+
+    Notes
+    -----
+    Missing predictions are NaN, in `fit` and in prediction. A row without any gets what the average row would get.
+    Fit is deterministic; the order of rows and columns, and a row twice against weight 2, make no difference.
+
+    References
+    ----------
+    Y. Hu, Y. Koren, C. Volinsky (2008), "Collaborative filtering for implicit feedback datasets", ICDM.
+    N. Charoenphakdee et al. (2021), "On focal loss for class-posterior probability estimation", CVPR.
+    C. Elkan (2001), "The foundations of cost-sensitive learning", IJCAI.
+
+    Examples
+    --------
+    >>> from cfens_stack import CFEnsemble
+    >>> from cfens_stack.datasets import make_predictions
+    >>> data = make_predictions(n_samples=600, n_models=12, missing=0.3, random_state=0)
+    >>> meta = CFEnsemble().fit(data.R[:400], data.y[:400])
+    >>> meta.predict_proba(data.R[400:]).shape
+    (200, 2)
+    >>> meta.reconstruct(data.R[400:]).shape
+    (200, 12)
+    """
+
+    def __init__(
+        self,
+        trainer="als",
+        *,
+        latent_dim=8,
+        rho=0.5,
+        lambda_reg=0.01,
+        link="logit",
+        clip=0.01,
+        confidence="uniform",
+        use_label_aware_confidence="auto",
+        use_class_weights=False,
+        focal_gamma=0.0,
+        aggregator="weighted",
+        aggregator_reg=10.0,
+        nonnegative=True,
+        posterior="natural",
+        strict=False,
+        max_iter=100,
+        tol=1e-5,
+        random_state=None,
+    ):
+        self.trainer = trainer
+        self.latent_dim = latent_dim
+        self.rho = rho
+        self.lambda_reg = lambda_reg
+        self.link = link
+        self.clip = clip
+        self.confidence = confidence
+        self.use_label_aware_confidence = use_label_aware_confidence
+        self.use_class_weights = use_class_weights
+        self.focal_gamma = focal_gamma
+        self.aggregator = aggregator
+        self.aggregator_reg = aggregator_reg
+        self.nonnegative = nonnegative
+        self.posterior = posterior
+        self.strict = strict
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+
+    def _train(self, problem):
+        return train_als(problem, self)
