@@ -1,154 +1,294 @@
-"""The aggregator: from reconstructed predictions to one probability, equations (2) and (7) of the design.
+"""The aggregator: from reconstructed predictions to one probability a class, equation (2) of the design.
 
-======  =======  =====================================================================================
-symbol  shape    meaning
-======  =======  =====================================================================================
-Y       (n, d)   instance factors of the labelled rows
-M       (m, d)   s X: link-scale reconstructions are mu + Y M'
-y       (n,)     0 or 1
-s       (n,)     class weight times sample weight, >= 0
-w, b    (m,)     weights of the models, intercept: score = w . (Y M') + b, the mean part w . mu being left to b
-gamma            focal exponent, >= 0
-======  =======  =====================================================================================
+======  ============  ==========================================================================================
+symbol  shape         meaning
+======  ============  ==========================================================================================
+Y       (n, d)        instance factors of the labelled rows
+M       (p, d)        loadings: row j times y_i is the centred link-scale reconstruction that weight w_j multiplies
+t       (p,)          the score that weight w_j feeds
+S                     number of scores: 1 with the sigmoid (two classes), K with the softmax
+y       (n,)          class codes 0..K-1
+s       (n,)          class weight times sample weight, >= 0
+theta   (p + S,)      (w, b), weights and intercepts; w0 is the w of the plain average
+gamma                 focal exponent, >= 0
+======  ============  ==========================================================================================
 
-The n x m matrix of reconstructions is never formed: scores are Y (M'w) + b and the gradient in w is M (Y'g).
+Score k of row i is the sum of w_j M_j . y_i over the weights with t_j = k, plus b_k: each column votes for its own
+class. With an intercept column in Y and rows for b in M, that is Y V with V (d + 1, S), so the n x m matrix of
+reconstructions is never formed.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, log_expit
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.special import expit, log_expit, log_softmax
+
+from cfens_stack.least_squares import blocks
 
 AGGREGATORS = ("weighted", "mean")
-
-
-MAX_ITER = 1000
-GRADIENT_TOLERANCE = 1e-9
+STRENGTHS = 10.0 ** np.arange(4.0, -2.0, -0.5)  # of aggregator_reg="auto"; real sets use both ends
+MAX_ITER = 200
+DECREMENT_TOLERANCE = 1e-16  # of the objective, as predicted by the Newton model
+NEAR_BOUND = 1e-4
+TINY = 1e-300
 
 
 @dataclass(frozen=True)
 class AggregatorFit:
-    """Minimiser of (2), the values on the way there, and whether the gradient vanished."""
+    """Minimiser of (2), the strength used, the values on the way there, and whether the gradient vanished."""
 
     w: np.ndarray
-    b: float
+    b: np.ndarray
+    aggregator_reg: float
     history: list
     converged: bool
 
 
-def average_weights(m, link):
+def average_weights(m, n_outputs, link):
     """(w0, b0) of the plain average of m models: the point to which the aggregator is shrunk.
 
-    With the logit link sigmoid(w0 . r_hat) is the average on the log-odds scale. With the identity link the
-    tangent of the log-odds at 1/2, 4 (r - 1/2), ranks rows exactly as their average does.
+    With the logit link this is the average on the log-odds scale. With the identity link the tangent of the log-odds
+    at equal probabilities ranks rows exactly as the average of the probabilities does.
+
+    Returns
+    -------
+    w0 : ndarray of shape (m n_outputs,)
+    b0 : ndarray of shape (n_outputs,)
     """
-    slope, offset = (1.0, 0.0) if link == "logit" else (4.0, -2.0)
-    return np.full(m, slope / m), offset
+    if n_outputs == 1:
+        slope, offset = (1.0, 0.0) if link == "logit" else (4.0, -2.0)
+    else:
+        slope, offset = (1.0 if link == "logit" else float(n_outputs)), 0.0
+    return np.full(m * n_outputs, slope / m), np.full(n_outputs, offset)
 
 
-def focal_loss(scores, y, gamma):
-    """(1 - p_t)^gamma CE of each row, and its derivative in the score, with p = sigmoid(score).
+def sigmoid_focal_loss(scores, y, gamma):
+    """(1 - p_t)^gamma CE with p = sigmoid(score), and its first two derivatives in the score.
 
     Parameters
     ----------
-    scores : ndarray of shape (n,)
+    scores : ndarray of shape (n, 1)
     y : ndarray of shape (n,), 0 or 1
     gamma : float, >= 0
 
     Returns
     -------
-    loss, slope : ndarrays of shape (n,)
+    loss : ndarray of shape (n,)
+    slope : ndarray of shape (n, 1)
+    curvature : ndarray of shape (n, 1, 1)
+        Negative for badly misclassified rows if gamma > 0.
     """
     sign = 2.0 * y - 1.0
-    u = sign * scores
-    log_p, q = log_expit(u), expit(-u)  # log p_t and 1 - p_t, both exact in the tails
+    u = sign * scores[:, 0]
+    log_p, p, q = log_expit(u), expit(u), expit(-u)  # p = p_t, q = 1 - p_t, all exact in the tails
     modulation = q**gamma
-    # d/du of -(1 - p)^gamma log p, by dp/du = p (1 - p): the modulating factor has a derivative too (mistake 5)
-    return -modulation * log_p, sign * modulation * (gamma * (1.0 - q) * log_p - q)
+    # d/du of -q^gamma log p, by p' = p q and q' = -p q: the modulating factor has a derivative too (mistake 5)
+    slope = sign * modulation * (gamma * p * log_p - q)
+    curvature = modulation * p * (q * (1.0 + 2.0 * gamma) + gamma * log_p * (q - gamma * p))
+    return -modulation * log_p, slope[:, None], curvature[:, None, None]
 
 
-def supervision(theta, Y, M, y, s, gamma, w0, strength):
-    """Objective (2) and its gradient at theta = (w, b).
+def softmax_focal_loss(scores, y, gamma):
+    """(1 - p_t)^gamma CE with p = softmax(scores), and its first two derivatives in the scores.
+
+    With a the derivative in log p_t and e = onehot(y) - p, the slope is a e and the curvature
+    -a (diag(p) - p p') + p_t (da / dp_t) e e'.
 
     Parameters
     ----------
+    scores : ndarray of shape (n, K)
+    y : ndarray of shape (n,), 0..K-1
+    gamma : float, >= 0
+
+    Returns
+    -------
+    loss : ndarray of shape (n,)
+    slope : ndarray of shape (n, K)
+    curvature : ndarray of shape (n, K, K)
+    """
+    n, K = scores.shape
+    log_P = log_softmax(scores, axis=1)
+    P = np.exp(log_P)
+    onehot = np.eye(K)[y]
+    log_p, p = log_P[np.arange(n), y], P[np.arange(n), y]
+    q = np.maximum(np.sum(P * (1.0 - onehot), axis=1), TINY)  # 1 - p_t without cancellation
+    modulation = q**gamma
+    a = gamma * p * (log_p / q) * modulation - modulation
+    e = onehot * q[:, None] - P * (1.0 - onehot)
+    curvature = P[:, :, None] * (np.eye(K) - P[:, None, :]) * -a[:, None, None]
+    if gamma > 0:
+        slope_of_a = gamma * p * modulation * (log_p / q * (q - (gamma - 1.0) * p) + 2.0) / q
+        curvature += slope_of_a[:, None, None] * e[:, :, None] * e[:, None, :]
+    return -modulation * log_p, a[:, None] * e, curvature
+
+
+def supervision(theta, Y, M, t, y, s, gamma, w0, strength):
+    """Objective (2) with its gradient and Hessian in theta.
+
+    Parameters
+    ----------
+    theta : ndarray of shape (p + S,)
+    Y : ndarray of shape (n, d + 1)
+        With a last column of ones.
+    M : ndarray of shape (p + S, d + 1)
+        With a last column of zeros, and for each intercept a row that picks the ones.
+    t : ndarray of int, shape (p + S,)
     strength : float
         aggregator_reg / n_labelled.
 
     Returns
     -------
     value : float
-    gradient : ndarray of shape (m + 1,)
+    gradient : ndarray of shape (p + S,)
+    hessian : ndarray of shape (p + S, p + S)
     """
-    w, b = theta[:-1], theta[-1]
-    loss, slope = focal_loss(Y @ (M.T @ w) + b, y, gamma)
-    g = s * slope / s.sum()
-    value = s @ loss / s.sum() + 0.5 * strength * np.sum((w - w0) ** 2)
-    return value, np.append(M @ (Y.T @ g) + strength * (w - w0), g.sum())
+    S, size, p = t[-1] + 1, Y.shape[1], len(w0)
+    V = np.zeros((size, S))
+    np.add.at(V.T, t, theta[:, None] * M)
+    focal_loss = sigmoid_focal_loss if S == 1 else softmax_focal_loss
+    share = s / s.sum()
+    value, slopes, curvatures = 0.0, np.zeros((size, S)), np.zeros((S, S, size, size))
+    for rows in blocks(len(Y)):
+        Y_b, share_b = Y[rows], share[rows]
+        loss, slope, curvature = focal_loss(Y_b @ V, y[rows], gamma)
+        value += share_b @ loss
+        slopes += Y_b.T @ (share_b[:, None] * slope)
+        for k in range(S):
+            for l in range(k, S):
+                curvatures[k, l] += Y_b.T @ (Y_b * (share_b * curvature[:, k, l])[:, None])
+    hessian = np.zeros((len(theta), len(theta)))
+    for k in range(S):
+        for l in range(k, S):
+            block = M[t == k] @ curvatures[k, l] @ M[t == l].T
+            hessian[np.ix_(t == k, t == l)] = block
+            hessian[np.ix_(t == l, t == k)] = block.T
+    # The penalty is the mean over the scores, so that two classes cost the same in either form.
+    deviation, strength = theta[:p] - w0, strength / S
+    value += 0.5 * strength * deviation @ deviation
+    gradient = np.einsum("jd,jd->j", M, slopes.T[t])
+    gradient[:p] += strength * deviation
+    hessian[np.arange(p), np.arange(p)] += strength
+    if S > 1:  # a constant added to all intercepts changes nothing: keep the steps from using it
+        hessian[p:, p:] += 1.0 / S
+    return value, gradient, hessian
 
 
-def fit_aggregator(Y, M, y, s, *, gamma, w0, b0, strength, nonnegative):
-    """Minimise (2) by L-BFGS-B to convergence, from the plain average; with w >= 0 if `nonnegative`.
+def minimise(theta, Y, M, t, y, s, *, gamma, w0, strength, nonnegative):
+    """Minimise (2) from theta by projected Newton steps (Bertsekas 1982), with w >= 0 if `nonnegative`.
+
+    Returns
+    -------
+    theta : ndarray of shape (p + S,)
+    hessian : ndarray of shape (p + S, p + S)
+        At theta.
+    history : list of float
+        Objective (2) before each step.
+    converged : bool
+    """
+    lower = np.full(len(theta), -np.inf)
+    lower[: len(w0)] = 0.0 if nonnegative else -np.inf
+
+    def evaluate(theta):
+        return supervision(theta, Y, M, t, y, s, gamma, w0, strength)
+
+    value, gradient, hessian = evaluate(theta)
+    history = [value]
+    for _ in range(MAX_ITER):
+        # A weight at its bound, or nearly, that the gradient presses against it goes there and leaves the Newton
+        # system.
+        near = min(NEAR_BOUND, np.abs(theta - np.maximum(theta - gradient, lower)).max())
+        pinned = (theta <= lower + near) & (gradient > 0)
+        step = np.where(pinned, lower - theta, 0.0) if nonnegative else np.zeros_like(theta)
+        free = ~pinned
+        step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
+        decrement = -gradient @ step
+        if decrement <= DECREMENT_TOLERANCE * max(1.0, abs(value)):
+            return theta, hessian, history, True
+        length = 1.0
+        while length > 1e-10:
+            trial = np.maximum(theta + length * step, lower)
+            trial_value, trial_gradient, trial_hessian = evaluate(trial)
+            if trial_value <= value + 1e-4 * gradient @ (trial - theta):
+                break
+            length /= 2.0
+        else:
+            return theta, hessian, history, bool(decrement <= 1e-9 * max(1.0, abs(value)))  # rounding ends the search
+        theta, value, gradient, hessian = trial, trial_value, trial_gradient, trial_hessian
+        history.append(value)
+    return theta, hessian, history, False
+
+
+def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative, v):
+    """(w, b) at a given strength, or averaged over strengths by their evidence for aggregator_reg="auto".
+
+    The evidence is that of the plain log likelihood, whatever class weights and gamma are: only a likelihood has one.
+
+    Parameters
+    ----------
+    Y : ndarray of shape (n, d)
+    M : ndarray of shape (p, d)
+    t, y, s, w0
+        See the head of this file.
+    b0 : ndarray of shape (S,)
+        Intercepts to start from.
+    aggregator_reg : float or "auto"
+    nonnegative : bool
+    v : ndarray of shape (n,)
+        Sample weights, which count as copies of a row.
 
     Returns
     -------
     AggregatorFit
     """
-    history = []
-    result = minimize(
-        supervision,
-        np.append(w0, b0),
-        args=(Y, M, y, s, gamma, w0, strength),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0.0, None)] * len(w0) + [(None, None)] if nonnegative else None,
-        callback=lambda intermediate_result: history.append(intermediate_result.fun),
-        options={"maxiter": MAX_ITER, "maxfun": 2 * MAX_ITER, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0, "maxcor": 20},
-    )
-    w, b = result.x[:-1], float(result.x[-1])
-    # The optimiser also ends when rounding stops its line search: judge by the gradient of the free coordinates.
-    free = np.append((w > 0) | (result.jac[:-1] < 0), True) if nonnegative else slice(None)
-    return AggregatorFit(w, b, history, bool(np.abs(result.jac[free]).max() <= 1e3 * GRADIENT_TOLERANCE))
+    S, p, n = len(b0), len(w0), v.sum()
+    Y = np.column_stack([Y, np.ones(len(Y))])
+    M = np.vstack([np.column_stack([M, np.zeros(p)]), np.tile(np.eye(Y.shape[1])[-1], (S, 1))])
+    t = np.append(t, np.arange(S))
+    start = np.append(w0, b0)
+
+    def solve(theta, strength, s, gamma):
+        return minimise(theta, Y, M, t, y, s, gamma=gamma, w0=w0, strength=strength / n, nonnegative=nonnegative)
+
+    if aggregator_reg != "auto":
+        theta, _, history, converged = solve(start, aggregator_reg, s, gamma)
+        return AggregatorFit(theta[:p], theta[p:], float(aggregator_reg), history, converged)
+
+    thetas, costs = [start], []
+    for strength in STRENGTHS:
+        theta, hessian, history, _ = solve(thetas[-1], strength, v, 0.0)
+        thetas.append(theta)
+        costs.append(_evidence_cost(theta, n * hessian, n * history[-1], p, strength, nonnegative))
+    belief = np.exp(min(costs) - np.array(costs))
+    belief /= belief.sum()
+    theta, history, converged = np.zeros(len(start)), [], True
+    for share, fitted, strength in zip(belief, thetas[1:], STRENGTHS, strict=True):
+        if share > 1e-9:
+            fitted, _, steps, done = solve(fitted, strength, s, gamma)
+            theta += share * fitted
+            history, converged = history + steps, converged and done
+    return AggregatorFit(theta[:p], theta[p:], float(np.exp(belief @ np.log(STRENGTHS))), history, converged)
 
 
-def class_weights(y, v, n_classes=2):
-    """Balanced weights n / (K n_class) from rows weighted by v; mean weight 1 over the rows. Shape (K,)."""
-    mass = np.bincount(y, weights=v, minlength=n_classes)
-    return v.sum() / (n_classes * mass)
+def _evidence_cost(theta, hessian, posterior_cost, p, strength, nonnegative):
+    """-log Laplace evidence of a strength (MacKay 1992), up to a constant.
 
+    The penalty is a normal prior on w about w0 with precision strength / S. With H the Hessian of the negative log
+    posterior over the coordinates that the constraint leaves free, it is
 
-def natural_posterior(P, weights, gamma):
-    """Undo the tilt of class weights and of the focal loss: equation (7).
-
-    The minimiser of the weighted focal risk is a strictly increasing image of the class posterior of the reweighted
-    population, inverted in closed form (Charoenphakdee et al. 2021, theorem 11); dividing by the class weights
-    then moves it back to the training prevalence (Elkan 2001, theorem 2).
-
-    Parameters
-    ----------
-    P : ndarray of shape (n, K)
-        Probabilities as trained; rows sum to 1.
-    weights : ndarray of shape (K,)
-    gamma : float
-
-    Returns
-    -------
-    P : ndarray of shape (n, K)
+        -log posterior(theta) + log det(H) / 2 - n_free log(strength) / 2.
     """
-    if gamma > 0:
-        P = _invert_focal(P, gamma)
-    if np.ptp(weights) > 0:
-        P = P / weights
-        P = P / P.sum(axis=1, keepdims=True)
-    return P
+    free = np.ones(len(theta), dtype=bool)
+    free[:p] = theta[:p] > 0 if nonnegative else True
+    log_det = np.linalg.slogdet(hessian[np.ix_(free, free)])[1]
+    return posterior_cost + 0.5 * (log_det - free[:p].sum() * np.log(strength))
 
 
-def _invert_focal(P, gamma):
-    """eta_k proportional to p_k / ((1 - p_k)^gamma - gamma (1 - p_k)^(gamma - 1) p_k log p_k)."""
-    p = np.clip(P, 1e-300, 1.0)
-    q = np.clip(P @ (1.0 - np.eye(P.shape[1])), 1e-300, 1.0)  # the sum of the others: 1 - p without cancellation
-    log_phi = (gamma - 1.0) * np.log(q) + np.log(q - gamma * p * np.log(p))
-    log_eta = np.log(p) - log_phi
-    eta = np.exp(log_eta - log_eta.max(axis=1, keepdims=True))
-    return eta / eta.sum(axis=1, keepdims=True)
+def _newton_step(gradient, hessian):
+    """Newton step; where the focal loss makes (2) concave, with the concave directions turned round."""
+    try:
+        return -cho_solve(cho_factor(hessian), gradient)
+    except LinAlgError:
+        values, vectors = np.linalg.eigh(hessian)
+        values = np.maximum(np.abs(values), 1e-10 * np.abs(values).max() + TINY)
+        return -vectors @ ((vectors.T @ gradient) / values)

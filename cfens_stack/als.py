@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from cfens_stack.base import IMBALANCED_BELOW, BaseCFEnsemble
+from cfens_stack.base import BaseCFEnsemble
 from cfens_stack.confidence import label_aware, mean_one_scale
 from cfens_stack.least_squares import fold_in, sweep
-from cfens_stack.training import Solution, train_aggregator
+from cfens_stack.training import Solution, is_imbalanced, train_aggregator
 
 
 class CFEnsembleTrainer(BaseCFEnsemble):
@@ -18,7 +18,7 @@ class CFEnsembleTrainer(BaseCFEnsemble):
     n_classifiers : int, default=None
         Number of base models; None takes it from R, another number than R's raises.
     latent_dim, rho, lambda_reg, link, clip, confidence, use_label_aware_confidence, use_class_weights, focal_gamma, \
-aggregator, aggregator_reg, nonnegative, posterior, strict, max_iter, tol, random_state
+aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_state
         See `CFEnsemble`.
 
     See Also
@@ -38,7 +38,7 @@ aggregator, aggregator_reg, nonnegative, posterior, strict, max_iter, tol, rando
     def __init__(
         self,
         n_classifiers=None,
-        latent_dim=8,
+        latent_dim=16,
         rho=0.5,
         *,
         lambda_reg=0.01,
@@ -49,9 +49,10 @@ aggregator, aggregator_reg, nonnegative, posterior, strict, max_iter, tol, rando
         use_class_weights=False,
         focal_gamma=0.0,
         aggregator="weighted",
-        aggregator_reg=10.0,
+        aggregator_reg="auto",
         nonnegative=True,
         posterior="natural",
+        layout="auto",
         strict=False,
         max_iter=100,
         tol=1e-5,
@@ -71,6 +72,7 @@ aggregator, aggregator_reg, nonnegative, posterior, strict, max_iter, tol, rando
         self.aggregator_reg = aggregator_reg
         self.nonnegative = nonnegative
         self.posterior = posterior
+        self.layout = layout
         self.strict = strict
         self.max_iter = max_iter
         self.tol = tol
@@ -106,22 +108,26 @@ def train_als(problem, settings):
         max_iter=settings.max_iter,
         tol=settings.tol,
     )
-    fit = train_aggregator(problem, fold_in(problem.Z, problem.C, X, problem.ridge_y), X, settings)
+    rows = problem.labelled
+    C = problem.C if problem.C.ndim == 1 else problem.C[rows]
+    fit, W, b = train_aggregator(problem, fold_in(problem.Z[rows], C, X, problem.ridge_y), X, settings)
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
-    return Solution(X, fit.w, fit.b, history, len(values), converged and fit.converged)
+    return Solution(X, W, b, fit.aggregator_reg, history, len(values), converged and fit.converged)
 
 
 def training_confidence(problem, settings):
-    """Confidence under which the model factors are trained: label-aware if asked for, or if "auto" and imbalanced."""
+    """Confidence under which the model factors are trained: label-aware if asked for, or if "auto" and imbalanced.
+
+    Scores outside [0, 1] are no probabilities of the truth, so there it does not apply.
+    """
     wanted = settings.use_label_aware_confidence
     if wanted == "auto":
-        positive = problem.v @ problem.y / problem.v.sum()
-        wanted = min(positive, 1.0 - positive) < IMBALANCED_BELOW
-    if not wanted or settings.rho == 1:
+        wanted = is_imbalanced(problem)
+    if not wanted or settings.rho == 1 or problem.layout.kind == "scores":
         return problem.C
     cells = np.where(np.isfinite(problem.R), problem.C, 0.0)
-    targets = np.broadcast_to(problem.y[:, None], cells.shape)
-    C = label_aware(cells, problem.R, targets, np.ones(len(cells), dtype=bool), problem.v, settings.rho)
+    targets = problem.layout.targets(problem.y)
+    C = label_aware(cells, problem.R, targets, problem.labelled, problem.v, settings.rho)
     return C * mean_one_scale(C, problem.v)
 
 
@@ -151,7 +157,7 @@ def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
     converged : bool
     """
     total = np.sum(v @ np.broadcast_to(C, Z.shape))
-    X = spectral_start(Z, v, latent_dim, ridge_x, ridge_y)
+    X = spectral_start(Z, v, latent_dim, ridge_x, ridge_y, exact=C.ndim == 1 and np.ptp(C) == 0)
     values = []
     for _ in range(max_iter):
         X, value = sweep(Z, C, v, X, ridge_x, ridge_y)
@@ -161,13 +167,13 @@ def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
     return X, values, False
 
 
-def spectral_start(Z, v, latent_dim, ridge_x, ridge_y):
+def spectral_start(Z, v, latent_dim, ridge_x, ridge_y, exact):
     """X from the singular values of the weighted Z: the exact optimum if C is constant and nothing is missing.
 
-    There the optimum keeps the singular vectors and lowers each singular value by sqrt(ridge_x ridge_y). Values that
-    this would set to zero keep a thousandth of the largest, because zero is a fixed point of the sweeps.
+    There the optimum keeps the singular vectors and lowers each singular value by sqrt(ridge_x ridge_y). Otherwise
+    values that this would set to zero keep a thousandth of the largest, because zero is a fixed point of the sweeps.
     """
     gram, V = np.linalg.eigh(Z.T @ (v[:, None] * Z))
     singular = np.sqrt(np.maximum(gram[::-1][:latent_dim], 0.0))
-    shrunk = np.maximum(singular - np.sqrt(ridge_x * ridge_y), 1e-3 * max(singular[0], 1.0))
+    shrunk = np.maximum(singular - np.sqrt(ridge_x * ridge_y), 0.0 if exact else 1e-3 * max(singular[0], 1.0))
     return V[:, ::-1][:, :latent_dim] * np.sqrt(shrunk * np.sqrt(ridge_y / ridge_x))

@@ -70,3 +70,34 @@ def label_aware(C, R, targets, labelled, v, rho):
 def mean_one_scale(C, v):
     """The factor that gives C (n, m) mean 1 over observed cells of rows weighted by v."""
     return float(np.sum(v @ (C > 0)) / np.sum(v @ C))
+
+
+def check_confidence(confidence, R, y):
+    """What a callable `confidence` returns for R, checked; None for the named choices.
+
+    Parameters
+    ----------
+    confidence : str or callable
+    R : ndarray of shape (n, m)
+    y : ndarray of shape (n,) or None
+        Labels in training, None for new rows.
+
+    Returns
+    -------
+    C : ndarray of shape (n, m) or None
+    """
+    if not callable(confidence):
+        return None
+    C = np.asarray(confidence(R, y), dtype=np.float64)
+    if C.shape != R.shape:
+        raise ValueError(
+            f"confidence={confidence!r} returned shape {C.shape}, but R has shape {R.shape}: the shapes must agree."
+        )
+    cells = C[np.isfinite(R)]
+    if not np.isfinite(cells).all() or (cells < 0).any() or (y is not None and not cells.any()):
+        raise ValueError(
+            f"confidence={confidence!r} returned values that are negative, not finite or all zero where R has "
+            f"predictions: "
+            "return numbers >= 0, some of them positive."
+        )
+    return C

@@ -16,11 +16,11 @@ class CFEnsemble(BaseCFEnsemble):
     ----------
     trainer : {"als"}, default="als"
         How the objective is minimised: alternating least squares, in closed form.
-    latent_dim : int, default=8
+    latent_dim : int, default=16
         Rank d of the factorisation, capped at the number of columns with predictions: beyond it rank limits nothing.
     rho : float in [0, 1], default=0.5
         Weight of reconstruction against supervision, equation (3). Under ALS it acts through the
-        label-aware confidence: 1 means that labels do not touch the factors; without that confidence it changes nothing.
+        label-aware confidence: at 1 labels do not touch the factors; without that confidence it changes nothing.
     lambda_reg : float > 0, default=0.01
         L2 strength on the factors, equation (1); a share of the mean squared prediction, whatever n and m are.
     link : {"logit", "identity"}, default="logit"
@@ -35,18 +35,26 @@ class CFEnsemble(BaseCFEnsemble):
         Multiply the confidence of labelled rows in training by rho + (1 - rho) a, with a the probability that the cell
         gives to the truth, equation (4). "auto": if the rarest class has a share below 0.2.
     use_class_weights : bool, default=False
-        Weight classes by n / (2 n_class) in the aggregator's loss, equation (2).
+        Weight classes by n / (K n_class) in the aggregator's loss, equation (2).
     focal_gamma : float >= 0, default=0.0
         Exponent of the focal loss in (2); 0 is the log loss.
     aggregator : {"weighted", "mean"}, default="weighted"
         Learn the weights of the models, or keep their plain average.
-    aggregator_reg : float >= 0, default=10.0
-        Strength with which the weights are shrunk to the plain average, equation (2).
+    aggregator_reg : float >= 0 or "auto", default="auto"
+        Strength with which the weights are shrunk to the plain average, equation (2). "auto" averages the weights over
+        strengths from 0.03 to 10000, each by its Laplace evidence: no cross-validation is needed.
     nonnegative : bool, default=True
         Keep the weights >= 0. Does not apply to scores outside [0, 1], whose direction is not known.
     posterior : {"natural", "weighted"}, default="natural"
         "natural" undoes the tilt of class weights and focal loss, equation (7): probabilities at the training
         prevalence. "weighted" returns them as trained.
+    layout : {"auto", "positive", "model-major", "class-major", "scores"}, default="auto"
+        What the columns of R are. "positive": with two classes, one column a model, the probability of `classes_[1]`.
+        "model-major": K columns a model, those of one model together, as scikit-learn passes them; "class-major": K
+        blocks of one column a model. "scores": no probabilities of classes. "auto" reads it off the numbers: values
+        outside [0, 1] are scores, groups of K columns that sum to 1 belong together (with two classes the first of a
+        pair is then dropped as redundant), an ambiguous matrix raises, and more than two classes without such groups
+        mean scores, with a warning.
     strict : bool, default=False
         Refuse values outside [0, 1] instead of treating the columns as scores.
     max_iter : int, default=100
@@ -58,17 +66,21 @@ class CFEnsemble(BaseCFEnsemble):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (2,)
+    classes_ : ndarray of shape (K,)
     n_features_in_ : int
-        Number m of base models.
+        Number m of columns: base models, or base models times classes.
     feature_names_in_ : ndarray of shape (m,)
         Names of the base models, if R was a data frame with string columns.
     classifier_factors_ : ndarray of shape (m, d)
         Latent factors of the models, balanced and ordered by size; zero for a model without any prediction.
-    coef_ : ndarray of shape (m,)
-        Weights w of the models on the link scale.
-    intercept_ : float
-        b in p = sigmoid(w . r_hat + b).
+    coef_ : ndarray of shape (m,) or (K, m)
+        Weights of the columns on the link scale; with more than two classes, a row for the score of each class.
+    intercept_ : float or ndarray of shape (K,)
+        b in p = sigmoid(w . r_hat + b), or in softmax(W r_hat + b).
+    aggregator_reg_ : float
+        The strength in use, for "auto" the mean on the log scale; infinite for the plain average.
+    layout_ : {"positive", "model-major", "scores"}
+        What the columns were taken for; "model-major" for "class-major" too.
     link_ : str
         The link in use.
     column_means_ : ndarray of shape (m,)
@@ -112,7 +124,7 @@ class CFEnsemble(BaseCFEnsemble):
         self,
         trainer="als",
         *,
-        latent_dim=8,
+        latent_dim=16,
         rho=0.5,
         lambda_reg=0.01,
         link="logit",
@@ -122,9 +134,10 @@ class CFEnsemble(BaseCFEnsemble):
         use_class_weights=False,
         focal_gamma=0.0,
         aggregator="weighted",
-        aggregator_reg=10.0,
+        aggregator_reg="auto",
         nonnegative=True,
         posterior="natural",
+        layout="auto",
         strict=False,
         max_iter=100,
         tol=1e-5,
@@ -144,6 +157,7 @@ class CFEnsemble(BaseCFEnsemble):
         self.aggregator_reg = aggregator_reg
         self.nonnegative = nonnegative
         self.posterior = posterior
+        self.layout = layout
         self.strict = strict
         self.max_iter = max_iter
         self.tol = tol

@@ -93,7 +93,7 @@ def balance(X, gram, ridge_x, ridge_y):
 
     X T and Y T^-T reconstruct the same matrix for every T; this T has the least regularisation. With P = ridge_x X'X =
     L L' and Q = ridge_y Y'VY, and L'QL = U S U', it is T = L^-T U S^(1/4). Directions in which X vanishes
-    stay at zero.
+    stay at zero, and the largest entry of every column is positive.
 
     Parameters
     ----------
@@ -111,7 +111,8 @@ def balance(X, gram, ridge_x, ridge_y):
     T = (V[:, kept] / np.sqrt(p[kept])) @ (U * np.maximum(S, 0.0) ** 0.25)
     balanced = np.zeros_like(X)
     balanced[:, : kept.sum()] = (X @ T)[:, ::-1]  # largest component first
-    return balanced
+    largest = balanced[np.abs(balanced).argmax(axis=0), np.arange(X.shape[1])]
+    return np.where(largest < 0, -balanced, balanced)  # a sign that rounding does not decide
 
 
 def ridges(C, v, lambda_reg):

@@ -1,21 +1,45 @@
-"""Link and centring of the prediction matrix: z_ui = (g(r_ui) - mu_u) / s, the head of section 3 of the design."""
+"""Link and centring of the prediction matrix: z_ui = (g(r_ui) - mu_u) / s, the head of section 3 of the design.
+
+With one column a model the logit link is the log-odds. With K columns a model it is the centred log-ratio, log r_k
+minus its mean over the classes, whose softmax gives r back; for two classes that is plus and minus half the log-odds.
+"""
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
 LINKS = ("logit", "identity")
 
 
-def apply_link(R, link, clip):
-    """g(R): log-odds of probabilities clipped to [clip, 1 - clip], or R itself. Missing cells stay NaN."""
-    if link == "logit":
-        return logit(np.clip(R, clip, 1.0 - clip))
-    return np.asarray(R, dtype=np.result_type(R, np.float32))
+def apply_link(R, link, clip, n_outputs):
+    """g(R), with probabilities clipped to [clip, 1 - clip] before the logit. Missing cells stay NaN.
+
+    Parameters
+    ----------
+    R : ndarray of shape (n, q)
+        Model-major.
+    link : {"logit", "identity"}
+    clip : float in (0, 0.5)
+    n_outputs : int
+        Columns a model.
+    """
+    if link == "identity":
+        return np.asarray(R, dtype=np.result_type(R, np.float32))
+    R = np.clip(R, clip, 1.0 - clip)
+    if n_outputs == 1:
+        return logit(R)
+    log_R = np.log(R).reshape(len(R), -1, n_outputs)
+    present = np.isfinite(log_R)
+    count = np.maximum(present.sum(axis=2, keepdims=True), 1)
+    return (log_R - np.where(present, log_R, 0.0).sum(axis=2, keepdims=True) / count).reshape(R.shape)
 
 
-def invert_link(G, link):
+def invert_link(G, link, n_outputs):
     """Predictions from link-scale values; with the logit link they are probabilities."""
-    return expit(G) if link == "logit" else G
+    if link == "identity":
+        return G
+    if n_outputs == 1:
+        return expit(G)
+    return softmax(G.reshape(len(G), -1, n_outputs), axis=2).reshape(G.shape)
 
 
 def centre(G, observed, v):
@@ -23,15 +47,15 @@ def centre(G, observed, v):
 
     Parameters
     ----------
-    G : ndarray of shape (n, m)
+    G : ndarray of shape (n, q)
         Link-scale predictions; ignored where `observed` is False.
-    observed : ndarray of bool, shape (n, m)
+    observed : ndarray of bool, shape (n, q)
         Every column has an observed cell of positive weight.
     v : ndarray of shape (n,)
 
     Returns
     -------
-    mu : ndarray of shape (m,)
+    mu : ndarray of shape (q,)
     s : float
         Root mean square of G - mu; 1 where all columns are constant.
     """

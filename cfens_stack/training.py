@@ -1,63 +1,132 @@
-"""What a trainer is given, what it gives back, and the aggregator step that all trainers end with."""
+"""What a trainer is given, what it gives back, and the aggregator step that trainers share."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from cfens_stack.aggregation import AggregatorFit, average_weights, fit_aggregator
+from cfens_stack.layout import Layout
+
+IMBALANCED_BELOW = 0.2  # share of the rarest class, section 4 of the design
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows with at least one prediction, columns with at least one; symbols of `least_squares` and `aggregation`."""
+    """Rows and models with at least one prediction; symbols of `least_squares` and `aggregation`."""
 
-    R: np.ndarray  # (n, m) predictions as passed, NaN where missing
-    Z: np.ndarray  # (n, m) centred on the link scale, 0 where missing
-    C: np.ndarray  # (n, m) or (m,) label-free confidence, mean 1 over observed cells, 0 where missing
+    R: np.ndarray  # (n, q) predictions in model-major order, NaN where missing
+    Z: np.ndarray  # (n, q) centred on the link scale, 0 where missing
+    C: np.ndarray  # (n, q) or (q,) label-free confidence, mean 1 over observed cells, 0 where missing
     v: np.ndarray  # (n,) sample weights
-    y: np.ndarray  # (n,) class codes
-    s: np.ndarray  # (n,) class weight times sample weight
-    mu: np.ndarray  # (m,) column means of the link-scale predictions
+    y: np.ndarray  # (n,) class codes, -1 where unlabelled
+    class_weights: np.ndarray  # (K,)
+    mu: np.ndarray  # (q,) column means of the link-scale predictions
     scale: float  # global root mean square of the link-scale predictions about mu
     ridge_x: float
     ridge_y: float
     link: str
+    layout: Layout
     nonnegative: bool
+
+    @property
+    def labelled(self):
+        """Rows with a label: ndarray of bool, shape (n,)."""
+        return self.y >= 0
+
+    @property
+    def s(self):
+        """Class weight times sample weight of the labelled rows."""
+        return (self.v * self.class_weights[self.y])[self.labelled]
+
+    @property
+    def n_scores(self):
+        """1 with the sigmoid, K with the softmax."""
+        K = len(self.class_weights)
+        return 1 if K == 2 and self.layout.n_outputs == 1 else K
+
+    @property
+    def unit(self):
+        """Link-scale units of the weights: log-odds have their own, scores are measured by their spread."""
+        return self.scale if self.layout.kind == "scores" else 1.0
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Factors X (m, d); aggregator w (m,) and intercept on link-scale reconstructions; how they were reached."""
+    """Factors X (q, d); aggregator W (S, q) and b (S,) on link-scale reconstructions; how they were reached."""
 
     X: np.ndarray
-    w: np.ndarray
-    intercept: float
+    W: np.ndarray
+    b: np.ndarray
+    aggregator_reg: float
     history: dict
     n_iter: int
     converged: bool
 
 
-def train_aggregator(problem, Y, X, settings):
-    """(w, b) on the fold-in factors Y of the rows: minimiser of (2), or the plain average for aggregator="mean".
+def is_imbalanced(problem):
+    """Whether the rarest class has a share below 0.2; with K classes, below 0.4 / K."""
+    labelled = problem.labelled
+    mass = np.bincount(problem.y[labelled], weights=problem.v[labelled])
+    return bool(mass.min() / mass.sum() * len(mass) / 2.0 < IMBALANCED_BELOW)
+
+
+def aggregator_columns(problem):
+    """Which column each aggregator weight multiplies, which score it feeds, and the (w0, b0) it is shrunk to.
+
+    A probability votes for its own class. A score votes for every class, since nobody has said whose it is.
 
     Returns
     -------
-    AggregatorFit
-        With b the intercept of (6), p = sigmoid(w . r_hat + b).
+    source, target : ndarrays of int, shape (p,)
+    w0 : ndarray of shape (p,)
+    b0 : ndarray of shape (S,)
+        On centred predictions.
     """
-    w0, b0 = average_weights(len(X), problem.link)
+    q, S, outputs = problem.Z.shape[1], problem.n_scores, problem.layout.n_outputs
+    if problem.layout.kind == "scores":
+        source, target = np.repeat(np.arange(q), S), np.tile(np.arange(S), q)
+        return source, target, np.full(q * S, 1.0 / q if S == 1 else 0.0), np.zeros(S)
+    source, target = np.arange(q), np.tile(np.arange(outputs), q // outputs)
+    w0, b0 = average_weights(q // outputs, outputs, problem.link)
+    return source, target, w0, b0 + np.bincount(target, weights=w0 * problem.mu)
+
+
+def train_aggregator(problem, Y, X, settings):
+    """(W, b) on the fold-in factors Y of the labelled rows: minimiser of (2), or the plain average.
+
+    Parameters
+    ----------
+    problem : Problem
+    Y : ndarray of shape (n_labelled, d)
+    X : ndarray of shape (q, d)
+    settings : estimator
+        Read for `aggregator`, `aggregator_reg` and `focal_gamma`.
+
+    Returns
+    -------
+    fit : AggregatorFit
+        In the units and columns of the optimisation.
+    W : ndarray of shape (S, q)
+    b : ndarray of shape (S,)
+        Those of (6): score = W r_hat + b.
+    """
+    source, target, w0, b0 = aggregator_columns(problem)
     if settings.aggregator == "mean":
-        return AggregatorFit(w0, b0, [], True)
-    mean_score = problem.mu @ w0
-    fit = fit_aggregator(
-        Y,
-        problem.scale * X,
-        problem.y,
-        problem.s,
-        gamma=settings.focal_gamma,
-        w0=w0,
-        b0=b0 + mean_score,
-        strength=settings.aggregator_reg / problem.v.sum(),
-        nonnegative=problem.nonnegative,
-    )
-    return AggregatorFit(fit.w, float(fit.b - problem.mu @ fit.w), fit.history, fit.converged)
+        fit = AggregatorFit(w0, b0, np.inf, [], True)
+    else:
+        fit = fit_aggregator(
+            Y,
+            problem.scale / problem.unit * X[source],
+            target,
+            problem.y[problem.labelled],
+            problem.s,
+            gamma=settings.focal_gamma,
+            w0=w0,
+            b0=b0,
+            aggregator_reg=settings.aggregator_reg,
+            nonnegative=problem.nonnegative,
+            v=problem.v[problem.labelled],
+        )
+    W = np.zeros((len(b0), len(X)))
+    W[target, source] = fit.w / problem.unit
+    return fit, W, fit.b - W @ problem.mu

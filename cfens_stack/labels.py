@@ -1,0 +1,60 @@
+"""Labels with missing entries: equation (9) of the design."""
+
+import sys
+
+import numpy as np
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+UNLABELLED = -1
+
+
+def encode_labels(y):
+    """Classes and class codes of y; NaN, None and pandas.NA mark rows without a label.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        Numbers, strings, booleans or categories.
+
+    Returns
+    -------
+    classes : ndarray of shape (K,), K >= 2
+        Sorted.
+    codes : ndarray of int, shape (n,)
+        Place in `classes`, -1 for a row without a label.
+
+    Raises
+    ------
+    ValueError
+        If y is continuous, infinite, has no label at all or only one class.
+    """
+    if y is None:
+        raise ValueError("fit requires y to be passed, but the target y is None.")
+    y = column_or_1d(y, warn=True)
+    labelled = ~is_missing(y)
+    if not labelled.any():
+        raise ValueError("y has no label: every entry is missing. At least one row of each class must be labelled.")
+    known = np.array(y[labelled].tolist()) if y.dtype == object else y[labelled]
+    if known.dtype.kind in "fc":
+        assert_all_finite(known, input_name="y")
+    check_classification_targets(known)
+    classes, codes = np.unique(known, return_inverse=True)
+    if len(classes) == 1:
+        raise ValueError(
+            f"y has one class only ({classes[0]!r}), but a classifier needs labelled rows of at least two."
+        )
+    full = np.full(len(y), UNLABELLED)
+    full[labelled] = codes
+    return classes, full
+
+
+def is_missing(y):
+    """Where a label is NaN, None or pandas.NA: ndarray of bool, shape (n,)."""
+    if y.dtype.kind == "f":
+        return np.isnan(y)
+    if y.dtype != object:
+        return np.zeros(len(y), dtype=bool)
+    pandas = sys.modules.get("pandas")  # without pandas imported there is no pandas.NA to be found
+    NA = pandas.NA if pandas else None
+    return np.array([label is None or label is NA or label != label for label in y], dtype=bool)
