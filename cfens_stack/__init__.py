@@ -2,7 +2,18 @@
 
 from cfens_stack.als import CFEnsembleTrainer
 from cfens_stack.ensemble import CFEnsemble
+from cfens_stack.failures import BaseModelError, BaseModelWarning
+from cfens_stack.gradient import CFEnsemblePyTorchTrainer
+from cfens_stack.pipeline import StackingPipeline
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["CFEnsemble", "CFEnsembleTrainer", "__version__"]
+__all__ = [
+    "BaseModelError",
+    "BaseModelWarning",
+    "CFEnsemble",
+    "CFEnsemblePyTorchTrainer",
+    "CFEnsembleTrainer",
+    "StackingPipeline",
+    "__version__",
+]

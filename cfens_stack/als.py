@@ -38,7 +38,7 @@ aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, to
     def __init__(
         self,
         n_classifiers=None,
-        latent_dim=16,
+        latent_dim=32,
         rho=0.5,
         *,
         lambda_reg=0.01,

@@ -31,7 +31,10 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
 
     _parameter_constraints: dict = {
         "n_classifiers": [Interval(Integral, 1, None, closed="left"), None],
-        "trainer": [StrOptions({"als"})],
+        "trainer": [StrOptions({"als", "pytorch"})],
+        "instance_factors": [StrOptions({"projected", "free"})],
+        "device": [str],
+        "dtype": [StrOptions({"float64", "float32"})],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "rho": [Interval(Real, 0, 1, closed="both")],
         "lambda_reg": [Interval(Real, 0, None, closed="neither")],

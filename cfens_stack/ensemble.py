@@ -2,6 +2,7 @@
 
 from cfens_stack.als import train_als
 from cfens_stack.base import BaseCFEnsemble
+from cfens_stack.gradient import train_pytorch
 
 
 class CFEnsemble(BaseCFEnsemble):
@@ -14,13 +15,16 @@ class CFEnsemble(BaseCFEnsemble):
 
     Parameters
     ----------
-    trainer : {"als"}, default="als"
-        How the objective is minimised: alternating least squares, in closed form.
-    latent_dim : int, default=16
+    trainer : {"als", "pytorch"}, default="als"
+        How the objective is minimised: alternating least squares, in closed form and in numpy alone; or by exact
+        gradients in PyTorch (`pip install 'cfens_stack[torch]'`), on the CPU or a GPU, with class weights and focal
+        loss reaching every parameter.
+    latent_dim : int, default=32
         Rank d of the factorisation, capped at the number of columns with predictions: beyond it rank limits nothing.
     rho : float in [0, 1], default=0.5
         Weight of reconstruction against supervision, equation (3). Under ALS it acts through the
-        label-aware confidence: at 1 labels do not touch the factors; without that confidence it changes nothing.
+        label-aware confidence: at 1 labels do not touch the factors; without that confidence it changes nothing. In
+        PyTorch it weighs the two losses.
     lambda_reg : float > 0, default=0.01
         L2 strength on the factors, equation (1); a share of the mean squared prediction, whatever n and m are.
     link : {"logit", "identity"}, default="logit"
@@ -33,7 +37,8 @@ class CFEnsemble(BaseCFEnsemble):
         (R, y) -> array of shape (n, m), >= 0, called with y=None for new rows.
     use_label_aware_confidence : bool or "auto", default="auto"
         Multiply the confidence of labelled rows in training by rho + (1 - rho) a, with a the probability that the cell
-        gives to the truth, equation (4). "auto": if the rarest class has a share below 0.2.
+        gives to the truth, equation (4). "auto": under ALS, if the rarest class has a share below 0.2 (with K classes,
+        0.4 / K). True raises with trainer="pytorch", whose gradients need no approximation.
     use_class_weights : bool, default=False
         Weight classes by n / (K n_class) in the aggregator's loss, equation (2).
     focal_gamma : float >= 0, default=0.0
@@ -57,12 +62,18 @@ class CFEnsemble(BaseCFEnsemble):
         mean scores, with a warning.
     strict : bool, default=False
         Refuse values outside [0, 1] instead of treating the columns as scores.
+    instance_factors : {"projected", "free"}, default="projected"
+        With trainer="pytorch": instance factors by fold-in, differentiated through, or as parameters of their own.
     max_iter : int, default=100
-        Limit on the ALS sweeps.
+        Limit on ALS sweeps or L-BFGS iterations; five Adam steps each with instance_factors="free".
     tol : float >= 0, default=1e-05
-        Sweeps end when one lowers the objective by at most this share of it.
+        Training ends when a sweep lowers the objective by at most this share of it.
+    device : str, default="auto"
+        With trainer="pytorch": "auto" is CUDA where present, else the CPU; or a torch device such as "cuda:1".
+    dtype : {"float64", "float32"}, default="float64"
+        With trainer="pytorch": precision of the training.
     random_state : int, RandomState instance or None, default=None
-        Not used by ALS, which has no randomness.
+        Not used so far: both trainers start from the data and have no randomness.
 
     Attributes
     ----------
@@ -88,14 +99,15 @@ class CFEnsemble(BaseCFEnsemble):
     scale_ : float
         s, root mean square of the link-scale predictions about their means.
     history_ : dict of ndarrays
-        "reconstruction": objective (1) before each sweep. "supervision": objective (2) after each aggregator iteration.
+        "reconstruction": objective (1) before each sweep. "supervision": objective (2) at each aggregator step. With
+        trainer="pytorch" both, and "objective" (3), at each iteration.
     n_iter_ : int
-        Number of sweeps.
+        Number of sweeps, L-BFGS iterations or Adam steps.
     converged_ : bool
 
     See Also
     --------
-    CFEnsembleTrainer : The ALS trainer under its own name.
+    CFEnsembleTrainer, CFEnsemblePyTorchTrainer : The two trainers under their own names.
 
     Notes
     -----
@@ -124,7 +136,7 @@ class CFEnsemble(BaseCFEnsemble):
         self,
         trainer="als",
         *,
-        latent_dim=16,
+        latent_dim=32,
         rho=0.5,
         lambda_reg=0.01,
         link="logit",
@@ -138,9 +150,12 @@ class CFEnsemble(BaseCFEnsemble):
         nonnegative=True,
         posterior="natural",
         layout="auto",
+        instance_factors="projected",
         strict=False,
         max_iter=100,
         tol=1e-5,
+        device="auto",
+        dtype="float64",
         random_state=None,
     ):
         self.trainer = trainer
@@ -158,10 +173,13 @@ class CFEnsemble(BaseCFEnsemble):
         self.nonnegative = nonnegative
         self.posterior = posterior
         self.layout = layout
+        self.instance_factors = instance_factors
         self.strict = strict
         self.max_iter = max_iter
         self.tol = tol
+        self.device = device
+        self.dtype = dtype
         self.random_state = random_state
 
     def _train(self, problem):
-        return train_als(problem, self)
+        return {"als": train_als, "pytorch": train_pytorch}[self.trainer](problem, self)

@@ -1,9 +1,11 @@
 """scikit-learn's own checks, with no expected failure."""
 
+from importlib.util import find_spec
+
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from cfens_stack import CFEnsemble, CFEnsembleTrainer
+from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleTrainer
 
 ESTIMATORS = [
     CFEnsemble(),
@@ -12,6 +14,11 @@ ESTIMATORS = [
     CFEnsemble(aggregator="mean", use_label_aware_confidence=True, rho=0.2),
     CFEnsembleTrainer(),
 ]
+if find_spec("torch"):
+    ESTIMATORS += [
+        CFEnsemblePyTorchTrainer(),
+        CFEnsemble("pytorch", instance_factors="free", max_iter=10, use_class_weights=True, focal_gamma=1.0),
+    ]
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

