@@ -1,0 +1,236 @@
+"""The least-squares kernels against a readable twin: one `np.linalg.solve` a row, objective (1) as it is written."""
+
+import numpy as np
+import pytest
+
+from cfens_stack.datasets import make_predictions
+from cfens_stack.least_squares import balance, blocks, fold_in, ridges, sweep
+from cfens_stack.link import apply_link, centre, standardise
+from cfens_stack.objective import reconstruction
+
+
+def slow_fold_in(Z, C, X, ridge_y):
+    C, penalty = np.broadcast_to(C, Z.shape), ridge_y * np.eye(X.shape[1])
+    return np.array([np.linalg.solve(X.T @ np.diag(c) @ X + penalty, X.T @ (c * z)) for z, c in zip(Z, C, strict=True)])
+
+
+def slow_model_factors(Z, C, v, Y, ridge_x):
+    """X from Y: the same problem with rows and columns exchanged, cells weighted by v C, and ridge_x."""
+    return slow_fold_in(Z.T, (v[:, None] * np.broadcast_to(C, Z.shape)).T, Y, ridge_x)
+
+
+def random_problem(n=60, m=9, d=4, missing=0.3, seed=0):
+    rng = np.random.default_rng(seed)
+    Z = rng.standard_normal((n, 3)) @ rng.standard_normal((3, m)) + 0.5 * rng.standard_normal((n, m))
+    C = rng.gamma(2.0, size=(n, m)) * (rng.random((n, m)) >= missing)
+    v = rng.integers(0, 4, n).astype(float)
+    return np.where(C > 0, Z, 0.0), C, v, rng.standard_normal((m, d))
+
+
+SHAPES = {
+    "few factors": {"d": 3},
+    "one factor": {"d": 1},
+    "as many factors as models": {"m": 5, "d": 5},
+    "more factors than models": {"m": 4, "d": 9},
+    "one model": {"m": 1, "d": 1},
+    "one row": {"n": 1, "missing": 0.0},
+    "most cells missing": {"missing": 0.9},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_fold_in_solves_each_row_by_itself(shape):
+    Z, C, _, X = random_problem(**shape)
+    np.testing.assert_allclose(fold_in(Z, C, X, 0.3), slow_fold_in(Z, C, X, 0.3), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_sweep_solves_the_model_factors_up_to_a_change_of_basis(shape):
+    """The balanced factors span what the twin's span: X_new = X T, and Y T^-T keeps every reconstruction."""
+    Z, C, v, X = random_problem(**shape)
+    v = np.maximum(v, 1.0)
+    Y = slow_fold_in(Z, C, X, 0.3)
+    expected = slow_model_factors(Z, C, v, Y, 0.7)
+    balanced, _ = sweep(Z, C, v, X, 0.7, 0.3)
+    np.testing.assert_allclose(balanced, balance(expected, Y.T @ (v[:, None] * Y), 0.7, 0.3), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_sweep_reports_the_objective_at_the_factors_passed_in(shape):
+    Z, C, v, X = random_problem(**shape)
+    v, lambda_reg = np.maximum(v, 0.5), 0.05
+    ridge_x, ridge_y = ridges(C, v, lambda_reg)
+    _, value = sweep(Z, C, v, X, ridge_x, ridge_y)
+    brute = reconstruction(Z, C, v, X, slow_fold_in(Z, C, X, ridge_y), lambda_reg)
+    assert value / np.sum(v @ C) == pytest.approx(brute, rel=1e-10)
+
+
+def test_lambda_keeps_its_meaning_when_rows_or_models_are_repeated():
+    """Both terms of (1) are means: the same rows ten times, or the same models, leave the value alone (mistake 2)."""
+    Z, C, v, X = random_problem(missing=0.2)
+    Y = slow_fold_in(Z, C, X, 0.3)
+    value = reconstruction(Z, C, v, X, Y, 0.05)
+    rows = reconstruction(np.tile(Z, (10, 1)), np.tile(C, (10, 1)), np.tile(v, 10), X, np.tile(Y, (10, 1)), 0.05)
+    models = reconstruction(np.tile(Z, 10), np.tile(C, 10), v, np.tile(X, (10, 1)), Y, 0.05)
+    assert rows == pytest.approx(value, rel=1e-12)
+    assert models == pytest.approx(value, rel=1e-12)
+
+
+def test_row_weights_count_copies():
+    """Weight k is the row k times, weight 0 is no row: in the model factors, in the objective and in the ridges."""
+    Z, C, v, X = random_problem()
+    copies = np.repeat(np.arange(len(Z)), v.astype(int))
+    ones = np.ones(len(copies))
+    assert ridges(C, v, 0.1) == pytest.approx(ridges(C[copies], ones, 0.1))
+    weighted, value = sweep(Z, C, v, X, 0.7, 0.3)
+    repeated, repeated_value = sweep(Z[copies], C[copies], ones, X, 0.7, 0.3)
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-8, atol=1e-10)
+    assert value == pytest.approx(repeated_value, rel=1e-10)
+
+
+def test_row_weight_leaves_the_fold_in_of_the_row_alone():
+    """Its factors in training are those that prediction would give it, where it has no weight."""
+    Z, C, v, X = random_problem()
+    v = v + 0.5
+    _, ridge_y = ridges(C, v, 0.05)
+    Y = slow_fold_in(Z, C, X, ridge_y)
+    value = reconstruction(Z, C, v, X, Y, 0.05)
+    moved = Y + 0.01 * np.random.default_rng(0).standard_normal(Y.shape)
+    assert value < reconstruction(Z, C, v, X, moved, 0.05)
+
+
+def test_numbers_in_missing_cells_do_not_matter():
+    Z, C, v, X = random_problem()
+    other = np.where(C > 0, Z, 1e6)
+    np.testing.assert_array_equal(fold_in(Z, C, X, 0.3), fold_in(other, C, X, 0.3))
+    np.testing.assert_array_equal(sweep(Z, C, v, X, 0.7, 0.3)[0], sweep(other, C, v, X, 0.7, 0.3)[0])
+
+
+def test_row_without_predictions_gets_zero_factors():
+    Z, C, _, X = random_problem()
+    C[3] = 0.0
+    assert not fold_in(Z, C, X, 0.3)[3].any()
+
+
+def test_shared_confidence_is_the_broadcast_one():
+    """C of shape (m,) takes the path with one factorisation for all rows; the answer is the same."""
+    Z, _, v, X = random_problem(missing=0.0)
+    c = np.random.default_rng(1).gamma(2.0, size=Z.shape[1])
+    C = np.tile(c, (len(Z), 1))
+    np.testing.assert_allclose(fold_in(Z, c, X, 0.3), fold_in(Z, C, X, 0.3), rtol=1e-9, atol=1e-12)
+    (shared, shared_value), (full, full_value) = (sweep(Z, conf, v, X, 0.7, 0.3) for conf in (c, C))
+    np.testing.assert_allclose(shared, full, rtol=1e-7, atol=1e-9)
+    assert shared_value == pytest.approx(full_value, rel=1e-10)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_blocks_of_rows_do_not_show(shared):
+    """60 rows in blocks of 7, the last one short, against one block."""
+    Z, C, v, X = random_problem()
+    C = C[0] + 0.5 if shared else C
+    np.testing.assert_allclose(fold_in(Z, C, X, 0.3, block_rows=7), fold_in(Z, C, X, 0.3), rtol=1e-12, atol=1e-13)
+    (small, small_value), (large, large_value) = (sweep(Z, C, v, X, 0.7, 0.3, block_rows=rows) for rows in (7, 2048))
+    np.testing.assert_allclose(small, large, rtol=1e-8, atol=1e-10)
+    assert small_value == pytest.approx(large_value, rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "size"), [(0, 3), (1, 3), (6, 3), (7, 3)])
+def test_blocks_cover_every_row_once_in_order(n, size):
+    assert [row for rows in blocks(n, size) for row in range(n)[rows]] == list(range(n))
+
+
+@pytest.mark.parametrize("storage", ["read-only memmap", "Fortran order", "every second row"])
+def test_any_memory_layout_is_read_and_left_alone(storage, tmp_path):
+    Z, C, v, X = random_problem()
+    expected_Y, (expected_X, expected_value) = fold_in(Z, C, X, 0.3), sweep(Z, C, v, X, 0.7, 0.3)
+    given = {}
+    for name, array in {"Z": Z, "C": C, "v": v, "X": X}.items():
+        if storage == "read-only memmap":
+            np.save(tmp_path / f"{name}.npy", array)
+            given[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+        elif storage == "Fortran order":
+            given[name] = np.asfortranarray(array)
+        else:
+            given[name] = np.repeat(array, 2, axis=0)[::2]
+        given[name].flags.writeable = False
+    np.testing.assert_allclose(fold_in(given["Z"], given["C"], given["X"], 0.3), expected_Y, rtol=1e-10, atol=1e-12)
+    X_new, value = sweep(given["Z"], given["C"], given["v"], given["X"], 0.7, 0.3)
+    np.testing.assert_allclose(X_new, expected_X, rtol=1e-7, atol=1e-9)
+    assert value == pytest.approx(expected_value, rel=1e-12)
+
+
+def test_float32_stays_float32_and_loses_only_its_digits():
+    Z, C, _, X = random_problem()
+    Y = fold_in(*(array.astype(np.float32) for array in (Z, C, X)), np.float32(0.3))
+    assert Y.dtype == np.float32
+    np.testing.assert_allclose(Y, slow_fold_in(Z, C, X, 0.3), rtol=1e-3, atol=1e-4)
+
+
+def test_balance_equalises_both_penalties_and_keeps_every_reconstruction():
+    Z, C, v, X = random_problem()
+    Y = slow_fold_in(Z, C, X, 0.3)
+    balanced = balance(X, Y.T @ (v[:, None] * Y), 0.7, 0.3)
+    T = np.linalg.lstsq(X, balanced, rcond=None)[0]
+    Y_balanced = Y @ np.linalg.inv(T).T
+    np.testing.assert_allclose(X @ T, balanced, atol=1e-10)
+    np.testing.assert_allclose(Y_balanced @ balanced.T, Y @ X.T, atol=1e-9)
+    P, Q = 0.7 * balanced.T @ balanced, 0.3 * Y_balanced.T @ (v[:, None] * Y_balanced)
+    np.testing.assert_allclose(P, Q, atol=1e-8)
+    np.testing.assert_allclose(P, np.diag(np.diag(P)), atol=1e-8)
+    assert np.all(np.diff(np.diag(P)) <= 0)
+    assert np.trace(P) + np.trace(Q) < 0.7 * np.sum(X**2) + 0.3 * v @ np.sum(Y**2, axis=1)
+    assert np.all(balanced[np.abs(balanced).argmax(axis=0), np.arange(balanced.shape[1])] > 0)
+
+
+def test_balance_keeps_lost_directions_at_zero():
+    """Rank 2 in 4 columns: the two spare columns are zero, without NaN; all-zero X stays as it is."""
+    Z, C, v, X = random_problem()
+    X = X[:, :2] @ np.random.default_rng(1).standard_normal((2, 4))
+    Y = slow_fold_in(Z, C, X, 0.3)
+    balanced = balance(X, Y.T @ (v[:, None] * Y), 0.7, 0.3)
+    assert np.abs(balanced[:, 2:]).max() < 1e-6
+    assert np.linalg.matrix_rank(balanced, tol=1e-5) == 2
+    np.testing.assert_array_equal(balance(np.zeros((5, 2)), np.eye(2), 0.7, 0.3), np.zeros((5, 2)))
+
+
+def test_objective_never_rises():
+    for seed in range(5):
+        Z, C, v, X = random_problem(seed=seed)
+        ridge_x, ridge_y = ridges(C, v, 0.01)
+        values = []
+        for _ in range(40):
+            X, value = sweep(Z, C, v, X, ridge_x, ridge_y)
+            values.append(value)
+        assert np.all(np.diff(values) <= 1e-12 * values[0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_balanced_sweeps_get_further_in_15_than_plain_als_in_200(seed):
+    """Plain ALS moves scale from one side to the other only by lambda a sweep; balancing jumps (design, section 9).
+
+    The smaller lambda, the slower it is; from about 0.01 on, 200 plain sweeps converge as well.
+    """
+    lambda_reg = 1e-4
+    G = apply_link(make_predictions(400, 12, random_state=seed).R, "logit", 0.01, 1)
+    v, observed = np.ones(len(G)), np.ones(G.shape, dtype=bool)
+    Z = standardise(G, observed, *centre(G, observed, v))
+    rng = np.random.default_rng(seed)
+    start, C = rng.standard_normal((12, 8)), rng.uniform(0.5, 1.5, Z.shape)
+    ridge_x, ridge_y = ridges(C, v, lambda_reg)
+
+    X = start
+    for _ in range(200):
+        Y = batched_ridge(Z, C, X, ridge_y)
+        X = batched_ridge(Z.T, C.T, Y, ridge_x)
+    plain = reconstruction(Z, C, v, X, batched_ridge(Z, C, X, ridge_y), lambda_reg)
+
+    X = start
+    for _ in range(15):
+        X, _ = sweep(Z, C, v, X, ridge_x, ridge_y)
+    assert reconstruction(Z, C, v, X, fold_in(Z, C, X, ridge_y), lambda_reg) <= plain
+
+
+def batched_ridge(Z, C, X, ridge):
+    """`slow_fold_in` without its loop, because plain ALS needs hundreds of sweeps."""
+    left = np.einsum("iu,uk,ul->ikl", C, X, X) + ridge * np.eye(X.shape[1])
+    return np.linalg.solve(left, ((C * Z) @ X)[:, :, None])[:, :, 0]
