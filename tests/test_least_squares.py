@@ -208,14 +208,15 @@ def test_objective_never_rises():
 def test_balanced_sweeps_get_further_in_15_than_plain_als_in_200(seed):
     """Plain ALS moves scale from one side to the other only by lambda a sweep; balancing jumps (design, section 9).
 
-    The smaller lambda, the slower it is; from about 0.01 on, 200 plain sweeps converge as well.
+    The smaller lambda, the slower it is; from about 0.01 on, 200 plain sweeps converge as well. At full rank, the
+    default for so few models, no local minimum blurs the comparison.
     """
-    lambda_reg = 1e-4
+    lambda_reg = 1e-3
     G = apply_link(make_predictions(400, 12, random_state=seed).R, "logit", 0.01, 1)
     v, observed = np.ones(len(G)), np.ones(G.shape, dtype=bool)
     Z = standardise(G, observed, *centre(G, observed, v))
     rng = np.random.default_rng(seed)
-    start, C = rng.standard_normal((12, 8)), rng.uniform(0.5, 1.5, Z.shape)
+    start, C = rng.standard_normal((12, 12)), rng.uniform(0.5, 1.5, Z.shape)
     ridge_x, ridge_y = ridges(C, v, lambda_reg)
 
     X = start
