@@ -1,4 +1,4 @@
-"""The aggregator: derivatives of (2) against finite differences, its minimum against scipy, shrinkage to the average."""
+"""The aggregator: derivatives of (2) against finite differences, its minimum against scipy, shrinkage to the mean."""
 
 import numpy as np
 import pytest
