@@ -15,13 +15,13 @@ PARSED = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 
 # A module may import modules of earlier stages only. A new module gets its place here.
 STAGES = [
-    {"link", "least_squares", "confidence", "labels", "layout"}
-    | {"scores", "default_pool", "fit_metadata", "named_estimators"}
-    | {"datasets", "display"},
-    {"aggregation", "base_models"},
-    {"objective", "posterior", "training", "out_of_fold"},
-    {"base"},
-    {"als", "gradient"},
+    {"link", "least_squares", "labels", "layout", "confidence", "datasets", "display"}
+    | {"failures", "named_estimators", "scores"},
+    {"aggregation", "base_models", "fit_metadata", "splits", "tables"},
+    {"objective", "posterior", "training", "default_pool"},
+    {"base", "out_of_fold"},
+    {"als", "meta_fit"},
+    {"gradient"},
     {"ensemble"},
     {"guide"},
     {"pipeline", "search"},
