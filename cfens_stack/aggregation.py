@@ -258,7 +258,7 @@ def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative,
     for strength in STRENGTHS:
         theta, hessian, history, _ = solve(thetas[-1], strength, v, 0.0)
         thetas.append(theta)
-        costs.append(_evidence_cost(theta, n * hessian, n * history[-1], p, strength, nonnegative))
+        costs.append(_evidence_cost(theta, n * hessian, n * history[-1], p, strength / S, nonnegative))
     belief = np.exp(min(costs) - np.array(costs))
     belief /= belief.sum()
     theta, history, converged = np.zeros(len(start)), [], True
@@ -270,18 +270,18 @@ def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative,
     return AggregatorFit(theta[:p], theta[p:], float(np.exp(belief @ np.log(STRENGTHS))), history, converged)
 
 
-def _evidence_cost(theta, hessian, posterior_cost, p, strength, nonnegative):
+def _evidence_cost(theta, hessian, posterior_cost, p, precision, nonnegative):
     """-log Laplace evidence of a strength (MacKay 1992), up to a constant.
 
-    The penalty is a normal prior on w about w0 with precision strength / S. With H the Hessian of the negative log
+    The penalty is a normal prior on w about w0, with precision strength / S. With H the Hessian of the negative log
     posterior over the coordinates that the constraint leaves free, it is
 
-        -log posterior(theta) + log det(H) / 2 - n_free log(strength) / 2.
+        -log posterior(theta) + log det(H) / 2 - n_free log(precision) / 2.
     """
     free = np.ones(len(theta), dtype=bool)
     free[:p] = theta[:p] > 0 if nonnegative else True
     log_det = np.linalg.slogdet(hessian[np.ix_(free, free)])[1]
-    return posterior_cost + 0.5 * (log_det - free[:p].sum() * np.log(strength))
+    return posterior_cost + 0.5 * (log_det - free[:p].sum() * np.log(precision))
 
 
 def _newton_step(gradient, hessian):

@@ -50,17 +50,17 @@ def centre(G, observed, v):
     G : ndarray of shape (n, q)
         Link-scale predictions; ignored where `observed` is False.
     observed : ndarray of bool, shape (n, q)
-        Every column has an observed cell of positive weight.
     v : ndarray of shape (n,)
 
     Returns
     -------
     mu : ndarray of shape (q,)
+        0 for a column without an observed cell, such as a class that one model has never seen.
     s : float
         Root mean square of G - mu; 1 where all columns are constant.
     """
     count = v @ observed
-    mu = v @ np.where(observed, G, 0.0) / count
+    mu = v @ np.where(observed, G, 0.0) / np.where(count > 0, count, 1.0)
     s = np.sqrt(np.sum(v @ np.where(observed, G - mu, 0.0) ** 2) / count.sum())
     return mu, float(s) if s > 1e-12 * max(1.0, np.abs(mu).max()) else 1.0
 

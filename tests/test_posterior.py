@@ -78,26 +78,26 @@ def simulated(n, K=2, seed=0):
     return np.tile(P, 4), y, P
 
 
-TILTS = {
-    "class weights": {"use_class_weights": True},
-    "focal loss": {"focal_gamma": 2.0},
-    "both": {"use_class_weights": True, "focal_gamma": 2.0},
+TILTS = {  # with the error allowed: a focal fit is not quite logistic in the scores, so there (2) is only nearly right
+    "class weights": ({"use_class_weights": True}, 0.01),
+    "focal loss": ({"focal_gamma": 2.0}, 0.025),
+    "both": ({"use_class_weights": True, "focal_gamma": 2.0}, 0.025),
 }
 
 
 @pytest.mark.parametrize("K", [2, 3])
-@pytest.mark.parametrize("tilt", TILTS.values(), ids=TILTS.keys())
-def test_tilted_training_still_gives_the_true_probabilities(tilt, K):
-    """In a correctly specified model every tilt has the same natural posterior; as trained it is far away."""
+@pytest.mark.parametrize(("tilt", "error"), TILTS.values(), ids=TILTS.keys())
+def test_tilted_training_still_gives_the_true_probabilities(tilt, error, K):
+    """Whatever the tilt, the natural posterior is that of the unweighted fit and the true one; as trained it is not."""
     R, y, truth = simulated(8000, K)
-    settings = {"layout": "auto" if K == 2 else "model-major", "clip": 1e-6, "aggregator_reg": 1.0, "lambda_reg": 1e-6}
+    layout = "auto" if K == 2 else "model-major"
     plain, natural, tilted = (
-        CFEnsemble(**settings, **extra).fit(R, y).predict_proba(R)
+        CFEnsemble(layout=layout, clip=1e-6, aggregator_reg=1.0, lambda_reg=1e-6, **extra).fit(R, y).predict_proba(R)
         for extra in ({}, tilt, {**tilt, "posterior": "weighted"})
     )
     truth = truth if K > 2 else np.column_stack([1 - truth, truth])
-    assert np.abs(natural - truth).mean() < 0.015
-    assert np.abs(natural - plain).mean() < 0.015
+    assert np.abs(natural - truth).mean() < error
+    assert np.abs(natural - plain).mean() < error
     assert np.abs(tilted - truth).mean() > 3 * np.abs(natural - truth).mean()
 
 
