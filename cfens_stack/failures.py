@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 class BaseModelWarning(UserWarning):
-    """A base model failed or predicted less than it was asked for; its cells in the prediction matrix are missing."""
+    """A base model did less than it was asked for: predictions are missing, or it took no weights."""
 
 
 class BaseModelError(RuntimeError):

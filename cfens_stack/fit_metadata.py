@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import _check_sample_weight, has_fit_parameter
 
+from cfens_stack.failures import BaseModelWarning
 from cfens_stack.labels import UNLABELLED
 
 
@@ -20,8 +21,8 @@ def check_weights(sample_weight, X, y, classes):
     mass = np.bincount(y[y != UNLABELLED], weights=weights[y != UNLABELLED], minlength=len(classes))
     if not mass.all():
         raise ValueError(
-            f"sample_weight gives class {classes[mass.argmin()]!r} a total weight of 0: every class needs a row of "
-            "positive weight."
+            f"sample_weight gives class {classes.tolist()[mass.argmin()]!r} a total weight of 0: every class needs "
+            "a row of positive weight."
         )
     return weights
 
@@ -62,7 +63,7 @@ def metadata_for(router, models, metadata):
     if unweighted:
         warnings.warn(
             f"The fit of {', '.join(map(repr, unweighted))} takes no sample_weight: fitted without.",
-            UserWarning,
+            BaseModelWarning,
             stacklevel=3,
         )
     return {name: {} if argument is None else {argument: sample_weight} for name, argument in arguments.items()}

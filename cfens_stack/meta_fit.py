@@ -46,7 +46,7 @@ def fit_meta(meta, R, y, classes, fit_params, failures):
     unseen = np.setdiff1d(np.arange(len(classes)), y[rows])
     if len(unseen):
         raise ValueError(
-            f"No row of class {classes[unseen[0]]!r} has an out-of-fold prediction for the meta-learner to learn from. "
+            f"No row of class {classes.tolist()[unseen[0]]!r} has an out-of-fold prediction, so meta cannot learn it. "
             "Pass a cv whose test folds hold every class."
         )
     if not rows.all():

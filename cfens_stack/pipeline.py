@@ -296,7 +296,7 @@ class StackingPipeline(ClassifierMixin, MetaEstimatorMixin, NamedEstimatorsMixin
         except (AttributeError, TypeError, ValueError):
             return tags  # a parameter is not valid; fit says so
         one_or_all = any if meta.input_tags.allow_nan else all
-        for kind in ("allow_nan", "sparse", "string", "categorical"):
+        for kind in ("allow_nan", "sparse", "string"):
             found = one_or_all(getattr(tag, kind) for tag in inputs)
             setattr(tags.input_tags, kind, found if self.estimators is not None else kind != "sparse")
         tags.classifier_tags.multi_class = meta.classifier_tags is None or meta.classifier_tags.multi_class

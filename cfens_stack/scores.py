@@ -37,11 +37,9 @@ def predict_scores(model, X, n_classes):
     values = np.asarray(getattr(model, method)(X))
     if method == "predict" and not is_regressor(model):
         values = _one_hot(values, n_classes)
-    if values.ndim == 1:
-        values = values[:, None]
-    if values.ndim != 2 or len(values) != X.shape[0]:
+    if values.ndim not in (1, 2) or len(values) != X.shape[0]:
         raise ValueError(f"{method} returned shape {values.shape} for {X.shape[0]} rows")
-    return Scores(values.astype(np.float64, copy=False), False)
+    return Scores(values.astype(np.float64, copy=False).reshape(len(values), -1), False)
 
 
 def probability_columns(probabilities, classes, n_rows, n_classes):

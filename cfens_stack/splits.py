@@ -42,7 +42,8 @@ def make_splits(cv, X, y, metadata, *, classes, seed):
             folds = cv.split(X, y, **metadata)
         splits = [_check_split(fold, train, test, len(y)) for fold, (train, test) in enumerate(folds)]
         splits = [(labelled[train], labelled[test]) for train, test in splits]
-    if not any(len(test) for _, test in splits):
+    splits = [(train, test) for train, test in splits if len(test)]
+    if not splits:
         raise ValueError(f"cv={cv!r} holds out no row in any fold: out-of-fold predictions need test rows.")
     return splits
 
@@ -58,8 +59,8 @@ def _check_enough_rows(y, classes, groups, n_folds):
     rarest = counts.argmin()
     if counts[rarest] < n_folds:
         raise ValueError(
-            f"Class {classes[rarest]!r} has {counts[rarest]} rows, too few for cv={n_folds} folds with one in each. "
-            f"Pass cv={max(2, counts[rarest])} or less, a splitter of your own, or more rows of that class."
+            f"Class {classes.tolist()[rarest]!r} has {counts[rarest]} rows, too few for cv={n_folds} folds with one in "
+            f"each. Pass cv={max(2, counts[rarest])} or less, a splitter of your own, or more rows of that class."
         )
     if groups is not None and (n_groups := len(np.unique(groups))) < n_folds:
         raise ValueError(f"groups has {n_groups} different values, too few for cv={n_folds} folds. Pass a smaller cv.")

@@ -1,11 +1,11 @@
 """Tables of rows of any kind (numpy, pandas, polars, sparse): checks, kinds of columns, conversions."""
 
-import sys
-
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import validate_data
+
+from cfens_stack.labels import is_missing
 
 MISSING = "<missing>"
 
@@ -28,35 +28,33 @@ def numeric_columns(X):
 
 
 def categorical_columns(X):
-    """Positions of all other columns."""
-    return [j for j, kind in enumerate(_kinds(X)) if kind != "numeric"]
+    """Positions of the other columns; a column without any value is in neither list."""
+    return [j for j, kind in enumerate(_kinds(X)) if kind == "categorical"]
 
 
 def _kinds(X):
     if issparse(X):
         raise TypeError("The default base models need a dense table, but X is sparse: pass estimators that take it.")
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
-        return ["numeric"] * X.shape[1]
+        return np.where(np.isnan(X).all(axis=0), "empty", "numeric").tolist()
     return [_kind(_safe_indexing(X, j, axis=1)) for j in range(X.shape[1])]
 
 
 def _kind(column):
+    values = np.asarray(column)
+    present = values[~_is_missing(values)]
+    if len(present) == 0:
+        return "empty"
     if str(getattr(column, "dtype", "")).lower().startswith(("categor", "enum")):
         return "categorical"
-    values = np.asarray(column)
-    if values.dtype.kind in "biufmM":
-        return "numeric"
     if values.dtype.kind != "O":
-        return "categorical"
-    types = {type(value) for value in values[~_is_missing(values)]}
-    return "numeric" if types and all(issubclass(kind, int | float | np.number | np.bool_) for kind in types) else ""
+        return "numeric" if values.dtype.kind in "biufmM" else "categorical"
+    numbers = (int, float, np.number, np.bool_)
+    return "numeric" if all(issubclass(kind, numbers) for kind in set(map(type, present))) else "categorical"
 
 
 def _is_missing(values):
-    """None, NaN, NaT and pandas.NA in an object array; pandas.NA cannot be there if nobody has imported pandas."""
-    if "pandas" in sys.modules:
-        return sys.modules["pandas"].isna(values)
-    return np.array([value is None or value != value for value in values], dtype=bool)
+    return np.isnat(values) if values.dtype.kind in "mM" else is_missing(values)
 
 
 def as_floats(X):
