@@ -70,12 +70,35 @@ class LatentSpaceDisplay:
         ax.axhline(0.0, color="0.85", zorder=0)
         ax.axvline(0.0, color="0.85", zorder=0)
         ax.scatter(x, y, s=20 + 380 * self.weights / largest, alpha=0.6, edgecolor="black", linewidth=0.8)
-        for place, name in zip(self.factors, self.names, strict=True):
-            ax.annotate(name, place, xytext=(5, 4), textcoords="offset points", fontsize=8)
-        ax.margins(0.15)
+        span = np.ptp(x) or 1.0
+        heights = spread(y)
+        for place, name, height in zip(self.factors, self.names, heights, strict=True):
+            ax.annotate(
+                name,
+                place,
+                xytext=(x.max() + 0.12 * span, height),
+                va="center",
+                fontsize=8,
+                arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.6},
+            )
+        ax.set_xlim(min(x.min(), 0.0) - 0.1 * span, x.max() + 0.9 * span)
+        lowest, highest = min(heights.min(), y.min()), max(heights.max(), y.max())
+        margin = 0.1 * (highest - lowest) + 0.05
+        ax.set_ylim(lowest - margin, highest + margin)
         ax.set(xlabel="first latent factor", ylabel="second latent factor", title="Base models; area: weight")
         self.ax_ = ax
         return self
+
+
+def spread(heights):
+    """Heights of labels, in the order of `heights` but no closer to each other than an even share of the range."""
+    order = np.argsort(heights, kind="stable")
+    gap = (np.ptp(heights) or 1.0) / max(len(heights) - 1, 1) * 0.6
+    placed = np.empty(len(heights))
+    lowest = -np.inf
+    for label in order:
+        placed[label] = lowest = max(heights[label], lowest + gap)
+    return placed - (placed.mean() - np.mean(heights))
 
 
 def import_pyplot():

@@ -5,7 +5,7 @@ import pytest
 
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
-from cfens_stack.display import LatentSpaceDisplay
+from cfens_stack.display import LatentSpaceDisplay, spread
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +40,10 @@ def test_plot_labels_every_model(meta):
     display = LatentSpaceDisplay.from_estimator(meta).plot()
     assert [text.get_text() for text in display.ax_.texts] == list("012345")
     pyplot.close(display.ax_.figure)
+
+
+def test_labels_keep_their_order_and_do_not_overlap():
+    heights = np.array([0.0, 1.0, 0.01, 0.02, 0.0])
+    placed = spread(heights)
+    assert np.all(np.diff(placed[np.argsort(heights, kind="stable")]) >= 0.6 / 4 - 1e-12)
+    assert placed.mean() == pytest.approx(heights.mean())
