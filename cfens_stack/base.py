@@ -84,7 +84,7 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         self._check_n_classifiers(R)
         self.classes_, y = encode_labels(y)
         check_consistent_length(R, y)
-        v = _row_weights(sample_weight, R, y, self.classes_)
+        v = row_weights(sample_weight, R, y, self.classes_)
         solution, columns = self._solve(R, y, v)
         self._store(solution, columns)
         if not self.converged_:
@@ -143,9 +143,8 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         G = self.column_means_ + self._fold_in(R) @ self._loadings().T
         R_hat = np.full(R.shape, np.nan)
         R_hat[:, self._columns] = invert_link(G, self.link_, self._layout.n_outputs)
-        if self._layout.kind == "positive" and len(self._layout.columns) < R.shape[1]:
-            other = np.setdiff1d(np.arange(R.shape[1]), self._layout.columns)
-            R_hat[:, other] = 1.0 - R_hat[:, self._layout.columns]
+        if self._layout.mirrors is not None:
+            R_hat[:, self._layout.mirrors] = 1.0 - R_hat[:, self._layout.columns]
         return R_hat
 
     def __sklearn_tags__(self):
@@ -295,7 +294,7 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         return fold_in(Z, C, self.classifier_factors_[self._columns], self._ridge_y)
 
 
-def _row_weights(sample_weight, R, y, classes):
+def row_weights(sample_weight, R, y, classes):
     """Validated sample weights; every class keeps some."""
     if sample_weight is None:
         return np.ones(len(R))

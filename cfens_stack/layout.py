@@ -24,15 +24,19 @@ class Layout:
         Columns of R to use, in model-major order.
     n_outputs : int
         Columns a model: 1 or K.
+    mirrors : ndarray of int, shape (q,), or None
+        Columns of R that repeat what `columns` say, as 1 - r: those of the first of two classes.
     """
 
     kind: str
     columns: np.ndarray
     n_outputs: int
+    mirrors: np.ndarray | None = None
 
     def keep(self, models):
         """The same layout for some of the models, a mask of shape (m,)."""
-        return replace(self, columns=self.columns[np.repeat(models, self.n_outputs)])
+        mirrors = None if self.mirrors is None else self.mirrors[models]
+        return replace(self, columns=self.columns[np.repeat(models, self.n_outputs)], mirrors=mirrors)
 
     def column_classes(self):
         """Class code that each column in use gives the probability of."""
@@ -103,9 +107,11 @@ def _read_layout(R, K):
                 "them) "
                 "or layout='class-major'."
             )
+    if K == 2 and readings:
+        pairs = readings[0].columns
+        return Layout("positive", pairs[1::2], 1, mirrors=pairs[::2])
     if K == 2:
-        # The column of the first class repeats what the second says.
-        return Layout("positive", readings[0].columns[1::2] if readings else everything, 1)
+        return Layout("positive", everything, 1)
     if not readings:
         logger.warning(
             "layout='auto' found no groups of %d columns that sum to 1 among the %d columns of R and takes them for "

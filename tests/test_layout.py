@@ -136,6 +136,19 @@ def test_softmax_of_two_classes_is_the_binary_path(settings):
     np.testing.assert_allclose(detected.reconstruct(both)[:, ::2], 1 - binary.reconstruct(data.R), atol=1e-12)
 
 
+def test_a_dead_model_among_both_columns_of_two_classes_stays_missing():
+    """Each column is reconstructed beside its own partner, not beside whatever is left over."""
+    data = make_predictions(200, 4, random_state=0)
+    both = class_major(np.stack([1 - data.R, data.R], axis=2).reshape(200, -1), 2)
+    both[:, [1, 5]] = np.nan
+    with pytest.warns(UserWarning, match="no prediction in any row"):
+        filled = CFEnsemble().fit(both, data.y).reconstruct(both)
+    np.testing.assert_array_equal(np.isnan(filled).any(axis=0), [False, True, False, False] * 2)
+    alive = [0, 2, 3]
+    np.testing.assert_allclose(filled[:, :4][:, alive] + filled[:, 4:][:, alive], 1.0)
+    assert np.abs(filled[:, 4:][:, alive] - data.R[:, alive]).mean() < 0.1
+
+
 def test_a_model_that_lacks_a_class_still_counts_for_the_others():
     """A class missing from a fold leaves one column of that model empty for those rows, or for all."""
     data = make_predictions(400, 5, n_classes=3, random_state=0)
