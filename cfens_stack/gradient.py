@@ -16,6 +16,7 @@ from scipy.optimize import minimize
 from cfens_stack.als import train_factors
 from cfens_stack.base import BaseCFEnsemble
 from cfens_stack.least_squares import blocks, fold_in
+from cfens_stack.objective import joint
 from cfens_stack.training import Solution, aggregator_columns, train_aggregator
 
 CHUNK_ROWS = 8192
@@ -201,13 +202,13 @@ class JointLoss:
         """
         rho = self.settings.rho
         recon, sup = self._shared_terms(X, theta)
-        self._back(rho * recon + (1.0 - rho) * sup)
+        self._back(joint(recon, sup, rho))
         parts = np.array([recon.item(), sup.item()])
         for rows in blocks(len(self.Z), CHUNK_ROWS):
             recon, sup = self._chunk(rows, X, theta, None if Y is None else Y[rows])
-            self._back(rho * recon + (1.0 - rho) * sup)
+            self._back(joint(recon, sup, rho))
             parts += recon.item(), sup.item()
-        return rho * parts[0] + (1.0 - rho) * parts[1], parts
+        return joint(*parts, rho), parts
 
     def record(self, value, parts):
         """Append one point to the history."""
