@@ -12,7 +12,8 @@ from cfens_stack.labels import UNLABELLED
 
 def check_meta_classes(meta, classes):
     """Refuse, before any base model is fitted, a meta-learner for two classes where there are more."""
-    if len(classes) > 2 and not get_tags(meta).classifier_tags.multi_class:
+    tags = get_tags(meta).classifier_tags
+    if len(classes) > 2 and tags is not None and not tags.multi_class:
         raise ValueError(
             f"Only binary classification is supported by meta={meta!r}, but y has {len(classes)} classes. "
             "Pass a meta that takes several."
