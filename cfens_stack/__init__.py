@@ -4,6 +4,7 @@ from cfens_stack.als import CFEnsembleTrainer
 from cfens_stack.ensemble import CFEnsemble
 from cfens_stack.failures import BaseModelError, BaseModelWarning
 from cfens_stack.gradient import CFEnsemblePyTorchTrainer
+from cfens_stack.guide import Guidance, recommend
 from cfens_stack.pipeline import StackingPipeline
 
 __version__ = "0.1.0.dev0"
@@ -14,6 +15,8 @@ __all__ = [
     "CFEnsemble",
     "CFEnsemblePyTorchTrainer",
     "CFEnsembleTrainer",
+    "Guidance",
     "StackingPipeline",
     "__version__",
+    "recommend",
 ]

@@ -63,11 +63,20 @@ class Solution:
     converged: bool
 
 
+def rarest_share(y, v):
+    """Share of the rarest class among the labelled rows: y class codes, -1 where unlabelled; v sample weights."""
+    mass = np.bincount(y[y >= 0], weights=v[y >= 0])
+    return float(mass.min() / mass.sum())
+
+
+def imbalanced_below(n_classes):
+    """Share of the rarest class below which labels count as imbalanced: 0.2; with K classes, 0.4 / K."""
+    return 2.0 * IMBALANCED_BELOW / n_classes
+
+
 def is_imbalanced(problem):
     """Whether the rarest class has a share below 0.2; with K classes, below 0.4 / K."""
-    labelled = problem.labelled
-    mass = np.bincount(problem.y[labelled], weights=problem.v[labelled])
-    return bool(mass.min() / mass.sum() * len(mass) / 2.0 < IMBALANCED_BELOW)
+    return rarest_share(problem.y, problem.v) < imbalanced_below(len(problem.class_weights))
 
 
 def aggregator_columns(problem):

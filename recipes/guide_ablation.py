@@ -1,12 +1,13 @@
 """What is each piece of the decision guide's advice worth?
 
-Label-aware confidence, class weights and focal loss, each switched on alone around the default, and the guide's whole
-advice, under both trainers, on real imbalanced sets. Scored on held-out rows by average precision, log loss and
-balanced accuracy at probability 1/2, with probabilities at the training prevalence ("natural") and as trained
-("weighted"). Differences to all switches off are paired by set and averaged within families of near-duplicate sets;
-p is Wilcoxon's signed-rank test over families. Prints tables, writes `guide_ablation.csv` and `guide_ablation.png`.
-Takes about five minutes once the base-model predictions are there (`recipes/real_sets.py`, ten minutes the first time);
---quick about one.
+Label-aware confidence, class weights and focal loss, each switched on alone, and the guide's whole advice, against all
+switches off, under both trainers, on real imbalanced sets; also with four fifths of the labels hidden, where the guide
+raises rho. Scored on held-out rows by average precision, log loss and balanced accuracy at probability 1/2, with
+probabilities at the training prevalence ("natural") and as trained ("weighted"). Differences are paired by set and
+averaged within families of near-duplicate sets; p is Wilcoxon's signed-rank test over families. Also looks for the
+disagreement from which on focal loss helps, on one half of the families, and tries it on the other. Prints tables,
+writes `guide_ablation.csv` and `guide_ablation.png`. Takes about five minutes once the base-model predictions are there
+(`recipes/real_sets.py`, ten minutes the first time); --quick about two.
 """
 
 import argparse
@@ -18,132 +19,176 @@ from matplotlib import pyplot
 from real_sets import real_sets
 from scipy.stats import wilcoxon
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, log_loss
+from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
 from cfens_stack import recommend
 from cfens_stack.guide import HIGH_DISAGREEMENT
 
-OFF = {"use_label_aware_confidence": False, "use_class_weights": False, "focal_gamma": 0.0}
+OFF = {"rho": 0.5, "use_label_aware_confidence": False, "use_class_weights": False, "focal_gamma": 0.0}
 VARIANTS = {
     "off": OFF,
     "label-aware confidence": OFF | {"use_label_aware_confidence": True},
     "class weights": OFF | {"use_class_weights": True},
     "focal loss": OFF | {"focal_gamma": 2.0},
+    "rho by labels": {name: value for name, value in OFF.items() if name != "rho"},
     "the guide's advice": {},
 }
+# Nothing to measure: exact gradients refuse label-aware confidence, and under ALS rho acts through it alone.
+NOT_APPLICABLE = {("pytorch", "label-aware confidence"), ("als", "rho by labels")}
 PREVALENCE = "threshold at prevalence"
-METRICS = ["average precision", "log loss", "balanced accuracy"]
-GROUPS = {
-    "all": lambda table: table["imbalance"] >= 0,
-    "rarest class < 20 %": lambda table: table["imbalance"] < 0.2,
-    "rarest class >= 20 %": lambda table: table["imbalance"] >= 0.2,
-    "high disagreement": lambda table: table["disagreement"] >= HIGH_DISAGREEMENT,
-    "low disagreement": lambda table: table["disagreement"] < HIGH_DISAGREEMENT,
+METRICS = {
+    "average precision": ("average precision", "natural"),
+    "log loss": ("log loss", "natural"),
+    "bal. acc.": ("balanced accuracy", "natural"),
+    "log loss, weighted": ("log loss", "weighted"),
+    "bal. acc., weighted": ("balanced accuracy", "weighted"),
 }
-QUICK = 5  # every how many sets
+GROUPS = {
+    "all labels": "labels == 1",
+    "rarest class < 20 %": "labels == 1 and imbalance < 0.2",
+    "rarest class >= 20 %": "labels == 1 and imbalance >= 0.2",
+    "high disagreement": f"labels == 1 and disagreement >= {HIGH_DISAGREEMENT}",
+    "low disagreement": f"labels == 1 and disagreement < {HIGH_DISAGREEMENT}",
+    "20 % of the labels": "labels < 1",
+}
+KEY = ["trainer", "variant"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="first fold of each set only")
-    parser.add_argument("--out", type=Path, default=Path(), help="folder for the CSV and the picture")
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for the CSV and the picture (default: here)")
     arguments = parser.parse_args()
     rows = []
     with threadpool_limits(1):  # the fits are small: threads of their own only get in each other's way
-        for name, family, fold, *data in real_sets():
+        for name, family, fold, R, y, R_test, y_test in real_sets():
             if fold == 0 or not arguments.quick:
-                rows += [{"set": name, "family": family, "fold": fold, **row} for row in compare(*data)]
+                for labels in (1.0, 0.2):
+                    found = compare(R, y, hide(y, labels, seed=fold), R_test, y_test)
+                    rows += [{"set": name, "family": family, "fold": fold, "labels": labels, **row} for row in found]
     table = pd.DataFrame(rows)
     table.to_csv(arguments.out / "guide_ablation.csv", index=False)
-    sets = table.groupby(["trainer", "variant", "posterior", "family", "set"], sort=False).mean(numeric_only=True)
-    gains = differences(sets.drop(columns="fold").reset_index())
+    gains = differences(table)
     print(describe_disagreement(gains))
-    for group, members in GROUPS.items():
-        print(f"\nChange against all switches off: {group}\n{summary(gains[members(gains)])}")
+    for group, condition in GROUPS.items():
+        print(f"\n{group}: change against all switches off\n{summary(gains.query(condition))}")
     draw(gains, arguments.out / "guide_ablation.png")
     print(f"\npicture and CSV: {arguments.out.resolve()}")
 
 
-def compare(R, y, R_test, y_test):
-    """Scores of every trainer, variant and posterior on one fold."""
-    guidance = recommend(R, y)
-    measured = {"imbalance": guidance.imbalance, "disagreement": guidance.disagreement}
+def hide(y, labels, seed):
+    """y as floats, with NaN for all but a stratified share of the labels."""
+    partial = y.astype(float)
+    if labels < 1.0:
+        hidden, _ = train_test_split(np.arange(len(y)), test_size=labels, stratify=y, random_state=seed)
+        partial[hidden] = np.nan
+    return partial
+
+
+def compare(R, y, partial, R_test, y_test):
+    """Scores of every trainer and variant on one fold, each metric a column."""
+    guidance = recommend(R, partial)
+    imbalance, disagreement = recommend(R, y).imbalance, guidance.disagreement
     for trainer in ("als", "pytorch"):
         for variant, overrides in VARIANTS.items():
-            if trainer == "pytorch" and variant == "label-aware confidence":
-                continue  # exact gradients need no approximation: refused
-            meta = guidance.estimator(trainer, **overrides).fit(R, y)
-            for posterior in ("natural", "weighted"):
-                p = meta.set_params(posterior=posterior).predict_proba(R_test)[:, 1]
-                row = {"trainer": trainer, "variant": variant, "posterior": posterior, **measured}
-                yield row | scores(y_test, p)
+            unchanged = variant == "rho by labels" and guidance.params()["rho"] == OFF["rho"]
+            if (trainer, variant) not in NOT_APPLICABLE and not unchanged:
+                row = {"trainer": trainer, "variant": variant, "imbalance": imbalance, "disagreement": disagreement}
+                meta = guidance.estimator(trainer, **overrides).fit(R, partial)
+                natural = meta.predict_proba(R_test)[:, 1]
+                weighted = meta.set_params(posterior="weighted").predict_proba(R_test)[:, 1]
+                yield row | scores(y_test, natural, weighted)
                 if variant == "off":
-                    yield row | {"variant": PREVALENCE} | scores(y_test, p, threshold=np.mean(y))
+                    yield row | {"variant": PREVALENCE} | scores(y_test, natural, weighted, threshold=imbalance)
 
 
-def scores(y, p, threshold=0.5):
-    values = average_precision_score(y, p), log_loss(y, p), balanced_accuracy_score(y, p > threshold)
-    return dict(zip(METRICS, values, strict=True))
+def scores(y, natural, weighted, threshold=0.5):
+    functions = {
+        "average precision": average_precision_score,
+        "log loss": log_loss,
+        "balanced accuracy": lambda y, p: balanced_accuracy_score(y, p > threshold),
+    }
+    p = {"natural": natural, "weighted": weighted}
+    return {column: functions[metric](y, p[posterior]) for column, (metric, posterior) in METRICS.items()}
 
 
-def differences(sets):
-    """Each variant minus all switches off, by trainer, posterior and set."""
-    key = ["trainer", "posterior", "set"]
-    off = sets[sets["variant"] == "off"].set_index(key)[METRICS]
-    rest = sets[sets["variant"] != "off"].set_index(key)
-    rest[METRICS] -= off.loc[rest.index]
+def differences(table):
+    """Each variant minus all switches off, a row a trainer, variant, share of labels and set; folds averaged."""
+    pair = ["trainer", "labels", "set"]
+    sets = table.groupby([*pair, "family", "variant"], sort=False).mean(numeric_only=True).drop(columns="fold")
+    sets = sets.reset_index(["family", "variant"])
+    off = sets.loc[sets["variant"] == "off", list(METRICS)]
+    rest = sets[sets["variant"] != "off"].copy()
+    rest[list(METRICS)] -= off.loc[rest.index]
     return rest.reset_index()
 
 
 def describe_disagreement(gains):
-    values = gains.groupby("set")["disagreement"].first()
-    quantiles = values.quantile([0, 0.25, 0.5, 0.75, 1]).map("{:.3f}".format)
-    names = ["least", "lower quartile", "median", "upper quartile", "most"]
-    above = f"{(values >= HIGH_DISAGREEMENT).sum()} of {len(values)} sets reach the threshold {HIGH_DISAGREEMENT:g}"
-    figures = ", ".join(f"{name} {value}" for name, value in zip(names, quantiles, strict=True))
-    return f"Disagreement of the base models: {figures}; {above}.\n{values.sort_values().to_string()}"
+    """Its distribution over the sets, and what thresholds for focal loss are worth, as text."""
+    values = gains.query("labels == 1").groupby("set")["disagreement"].first().sort_values()
+    quartiles = ", ".join(f"{value:.3f}" for value in values.quantile([0.25, 0.5, 0.75]))
+    lines = [f"disagreement, quartiles over sets: {quartiles}", ", ".join(f"{n} {d:.3f}" for n, d in values.items())]
+    focal = gains.query("labels == 1 and variant == 'focal loss'")
+    first_half = focal["family"].isin(sorted(focal["family"].unique())[::2])
+    for trainer in ("als", "pytorch"):
+        for metric, sign in (("average precision", 1.0), ("log loss", -1.0)):
+            for chosen_on in (first_half, ~first_half):
+                chosen, other = (focal[half & (focal["trainer"] == trainer)] for half in (chosen_on, ~chosen_on))
+                best = max([np.inf, *chosen["disagreement"]], key=lambda d: sign * focal_effect(chosen, metric, d))
+                inside, outside = focal_effect(chosen, metric, best), focal_effect(other, metric, best)
+                lines.append(
+                    f"{trainer}: best threshold for focal loss by {metric} on half of the families {best:.3f} "
+                    f"(inf: never), changing it by {inside:+.4f}, on the other half by {outside:+.4f}"
+                )
+    return "\n".join(lines)
+
+
+def focal_effect(focal, metric, threshold):
+    """Mean change over families if focal loss is used from a disagreement of `threshold` on."""
+    return (focal[metric] * (focal["disagreement"] >= threshold)).groupby(focal["family"]).mean().mean()
 
 
 def summary(gains):
-    """Mean difference over families, and Wilcoxon's p, as text."""
-    by = ["trainer", "variant", "posterior"]
-    families = gains.groupby([*by, "family"], sort=False)[METRICS].mean()
-    table = families.groupby(by, sort=False).agg(["mean", p_value])
-    text = pd.DataFrame(
-        {m: [f"{mean:+.4f} ({p:.2f})" for mean, p in table[m].itertuples(index=False)] for m in METRICS},
-        index=table.index,
-    )
-    return f"{gains['family'].nunique()} families, {gains['set'].nunique()} sets; (p)\n{text.to_string()}"
+    """Mean difference over families, and Wilcoxon's p in brackets, as text."""
+    families = gains.groupby([*KEY, "family"], sort=False)[list(METRICS)].mean()
+    effects = families.groupby(KEY, sort=False).agg(["mean", p_value])
+    columns = {m: [f"{mean:+.4f} ({p:.3f})" for mean, p in effects[m].itertuples(index=False)] for m in METRICS}
+    heading = f"{gains['set'].nunique()} sets in {gains['family'].nunique()} families"
+    return f"{heading}\n{pd.DataFrame(columns, index=effects.index).to_string()}"
 
 
-def p_value(differences):
-    return wilcoxon(differences).pvalue if np.any(differences != 0) else 1.0
+def p_value(changes):
+    changes = changes[changes != 0]  # as Wilcoxon does; SciPy would go through all permutations for the ties of zeros
+    return wilcoxon(changes).pvalue if len(changes) else 1.0
 
 
 def draw(gains, path):
     """Change of each metric by switch, with standard errors over families; focal loss against disagreement."""
-    figure, axes = pyplot.subplots(1, 4, figsize=(16, 5), layout="constrained")
-    shown = {"all": "o", "rarest class < 20 %": "s", "high disagreement": "^"}
-    by = ["trainer", "variant", "posterior"]
-    for ax, metric in zip(axes, METRICS, strict=False):
-        for offset, (group, marker) in enumerate(shown.items()):
-            families = gains[GROUPS[group](gains)].groupby([*by, "family"], sort=False)[metric].mean()
-            effect = families.groupby(by, sort=False).agg(["mean", "sem"])
-            position = np.arange(len(effect)) + 0.2 * (offset - 1)
-            grey = str(0.3 * offset)
-            ax.errorbar(effect["mean"], position, xerr=effect["sem"], fmt=marker, color=grey, label=group, capsize=2)
+    figure, axes = pyplot.subplots(1, 4, figsize=(16, 4.5), layout="constrained")
+    groups = {"all labels": "o", "rarest class < 20 %": "s", "high disagreement": "^", "20 % of the labels": "x"}
+    metrics = ["average precision", "log loss", "bal. acc., weighted"]
+    variants = gains.groupby(KEY, sort=False).size().index
+    for ax, metric in zip(axes, metrics, strict=False):
+        for place, (group, marker) in enumerate(groups.items()):
+            families = gains.query(GROUPS[group]).groupby([*KEY, "family"], sort=False)[metric].mean()
+            effect = families.groupby(KEY, sort=False).agg(["mean", "sem"]).reindex(variants)
+            height = np.arange(len(effect)) + 0.2 * (place - 1.5)
+            style = {"fmt": marker, "color": str(0.2 * place), "markersize": 4, "capsize": 2}
+            ax.errorbar(effect["mean"], height, xerr=effect["sem"], label=group, **style)
         ax.axvline(0.0, color="0.6", linewidth=1)
         ax.set(xlabel=f"change of {metric}", yticks=[])
-    axes[0].set_yticks(np.arange(len(effect)), [", ".join(index) for index in effect.index], fontsize=8)
+        ax.invert_yaxis()
+    axes[0].set_yticks(np.arange(len(variants)), [f"{variant}, {trainer}" for trainer, variant in variants])
     axes[0].legend(fontsize=8)
-    focal = gains[(gains["variant"] == "focal loss") & (gains["posterior"] == "natural")]
+    focal = gains.query("labels == 1 and variant == 'focal loss'")
     for (trainer, part), marker in zip(focal.groupby("trainer"), "ox", strict=True):
-        axes[3].plot(part["disagreement"], part["log loss"], marker, color="0.2", label=trainer)
-    axes[3].axvline(HIGH_DISAGREEMENT, color="0.4", linestyle=":", label="threshold")
+        axes[3].plot(part["disagreement"], part["average precision"], marker, color="0.2", label=trainer)
+    axes[3].axvline(HIGH_DISAGREEMENT, color="0.4", linestyle=":", label="threshold of the guide")
     axes[3].axhline(0.0, color="0.6", linewidth=1)
-    axes[3].set(xlabel="disagreement of the base models", ylabel="change of log loss by focal loss, natural posterior")
+    axes[3].set(xlabel="disagreement of the base models", ylabel="change of average precision by focal loss")
     axes[3].legend(fontsize=8)
-    figure.suptitle("Switches of the guide against all off, means and standard errors over families, held-out rows")
+    figure.suptitle("Switches of the guide against all off: held-out rows, means and standard errors over families")
     figure.savefig(path, dpi=110)
 
 

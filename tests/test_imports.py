@@ -22,7 +22,7 @@ STAGES = [
     {"base", "out_of_fold"},
     {"als", "meta_fit"},
     {"gradient"},
-    {"ensemble"},
+    {"ensemble", "evidence"},
     {"guide"},
     {"pipeline", "search"},
     {"plugins"},
