@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from sklearn.exceptions import ConvergenceWarning
 
 from cfens_stack import CFEnsemble, CFEnsembleTrainer
-from cfens_stack.als import spectral_start, train_factors
+from cfens_stack.als import spectral_start, train_factors, training_confidence
 from cfens_stack.datasets import make_predictions
 from cfens_stack.least_squares import fold_in, ridges, sweep
 from cfens_stack.objective import reconstruction
@@ -71,8 +72,6 @@ def test_no_start_at_random_does_better(seed):
 
 
 def test_too_few_sweeps_warn_and_name_the_remedy(data):
-    from sklearn.exceptions import ConvergenceWarning
-
     with pytest.warns(ConvergenceWarning, match="max_iter=2 iterations without reaching tol=0.0. Raise max_iter or"):
         meta = CFEnsemble(max_iter=2, tol=0.0).fit(data.R, data.y)
     assert not meta.converged_
@@ -133,6 +132,23 @@ def test_label_aware_confidence_keeps_its_meaning_at_one_half(data):
     )
     errors = [np.nanmean((meta.reconstruct(data.R) - data.R) ** 2) for meta in (half, plain)]
     assert errors[0] < 2 * errors[1]
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5])
+def test_label_aware_confidence_keeps_mean_one_so_that_lambda_keeps_its_meaning(data, rho):
+    class Watched(CFEnsemble):
+        def _train(self, problem):
+            self.confidence_given_ = training_confidence(problem, self)
+            self.problem_ = problem
+            return super()._train(problem)
+
+    v = np.random.default_rng(0).uniform(0.5, 2.0, len(data.y))
+    meta = Watched(use_label_aware_confidence=True, rho=rho, confidence="certainty")
+    meta.fit(data.R, data.y, sample_weight=v)
+    observed = np.isfinite(meta.problem_.R)
+    for C in (meta.confidence_given_, meta.problem_.C):
+        assert np.sum(meta.problem_.v @ C) / np.sum(meta.problem_.v @ observed) == pytest.approx(1.0)
+        assert not C[~observed].any()
 
 
 def rank_matrix(n, m, rank, noise=0.0, seed=0):
