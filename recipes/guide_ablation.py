@@ -6,8 +6,8 @@ raises rho. Scored on held-out rows by average precision, log loss and balanced 
 probabilities at the training prevalence ("natural") and as trained ("weighted"). Differences are paired by set and
 averaged within families of near-duplicate sets; p is Wilcoxon's signed-rank test over families. Also looks for the
 disagreement from which on focal loss helps, on one half of the families, and tries it on the other. Prints tables,
-writes `guide_ablation.csv` and `guide_ablation.png`. Takes about five minutes once the base-model predictions are there
-(`recipes/real_sets.py`, ten minutes the first time); --quick about two.
+writes `guide_ablation.csv` and `guide_ablation.png`. Takes about three minutes once the base-model predictions are
+there (`recipes/real_sets.py`, ten minutes the first time); --quick about one.
 """
 
 import argparse
@@ -60,6 +60,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="first fold of each set only")
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the CSV and the picture (default: here)")
     arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
     rows = []
     with threadpool_limits(1):  # the fits are small: threads of their own only get in each other's way
         for name, family, fold, R, y, R_test, y_test in real_sets():
