@@ -6,6 +6,7 @@ from cfens_stack.failures import BaseModelError, BaseModelWarning
 from cfens_stack.gradient import CFEnsemblePyTorchTrainer
 from cfens_stack.guide import Guidance, recommend
 from cfens_stack.pipeline import StackingPipeline
+from cfens_stack.search import CFEnsembleSearch
 
 __version__ = "0.1.0.dev0"
 
@@ -14,6 +15,7 @@ __all__ = [
     "BaseModelWarning",
     "CFEnsemble",
     "CFEnsemblePyTorchTrainer",
+    "CFEnsembleSearch",
     "CFEnsembleTrainer",
     "Guidance",
     "StackingPipeline",

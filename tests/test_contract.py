@@ -9,7 +9,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleTrainer, StackingPipeline
+from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleSearch, CFEnsembleTrainer, StackingPipeline
 
 ESTIMATORS = [
     CFEnsemble(),
@@ -20,6 +20,7 @@ ESTIMATORS = [
     StackingPipeline([("logistic", LogisticRegression()), ("tree", DecisionTreeClassifier(max_depth=3))], cv=3),
     StackingPipeline([LogisticRegression(), RidgeClassifier()], meta=LogisticRegression(), cv=2),
     StackingPipeline([LinearSVC(dual=False), GaussianNB()], cv=2),
+    CFEnsembleSearch(n_trials=2, cv=2, random_state=0),
 ]
 if find_spec("torch"):
     ESTIMATORS += [

@@ -23,7 +23,9 @@ STAGES = [
     {"als", "meta_fit"},
     {"gradient"},
     {"ensemble", "evidence"},
-    {"guide"},
+    {"guide", "search_evaluation", "search_pruning", "search_selection", "search_space"}
+    | {"search_storage", "search_workers"},
+    {"search_trials"},
     {"pipeline", "search"},
     {"plugins"},
 ]

@@ -1,0 +1,171 @@
+"""Where a search keeps its trials: storages by name, a journal that survives torn writes, hidden passwords."""
+
+import json
+import logging
+import os
+import re
+import warnings
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+JOURNAL_SUFFIXES = (".log", ".journal", ".jsonl")
+HEARTBEAT_SECONDS = 30  # of a trial on a database server; one without for four times as long counts as lost
+SQLITE_TIMEOUT_SECONDS = 60
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):([^@]*)@")
+
+
+class StorageURL(str):
+    """A database URL whose password does not show in its repr."""
+
+    def __repr__(self):
+        return repr(_PASSWORD.sub(r"\1:***@", str(self)))
+
+
+def hide_password(storage):
+    """The same storage; a URL with a password as a str that does not show it."""
+    if type(storage) is str and _PASSWORD.search(storage):
+        return StorageURL(storage)
+    return storage
+
+
+def journal_path(storage):
+    """Path of the journal file that `storage` names, or None."""
+    if isinstance(storage, os.PathLike):
+        return os.fspath(storage)
+    if not isinstance(storage, str):
+        return None
+    if storage.startswith("journal://"):
+        return storage.removeprefix("journal://")
+    return storage if "://" not in storage and storage.endswith(JOURNAL_SUFFIXES) else None
+
+
+def is_shared(storage):
+    """Whether several processes may work on the storage at once: a journal file or a database server."""
+    if journal_path(storage) is not None:
+        return True
+    return isinstance(storage, str) and "://" in storage and not storage.startswith("sqlite")
+
+
+def open_storage(storage):
+    """The Optuna storage that `storage` names.
+
+    Parameters
+    ----------
+    storage : None, str, path or optuna.storages.BaseStorage
+        None: memory. "journal:///absolute/path", "journal://relative/path", a path object, or a str ending in .log,
+        .journal or .jsonl: a journal file. Any other URL: a database through SQLAlchemy.
+
+    Raises
+    ------
+    ValueError
+        If the name is none of these, or the journal holds a broken line before its last.
+    """
+    import optuna
+
+    path = journal_path(storage)
+    if path is not None:
+        return _open_journal(path)
+    if not isinstance(storage, str):
+        return storage if storage is not None else optuna.storages.InMemoryStorage()
+    if "://" not in storage:
+        raise ValueError(
+            f"storage={storage!r} is neither a URL nor a journal file: pass 'sqlite:///trials.db', a path that ends in "
+            f"{', '.join(JOURNAL_SUFFIXES)}, 'journal:///path', or 'postgresql+psycopg://user@host/database'."
+        )
+    if storage.startswith("sqlite"):
+        return optuna.storages.RDBStorage(
+            str(storage), engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}}
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.storages.RDBStorage(
+            str(storage),
+            engine_kwargs={"pool_pre_ping": True},
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=4 * HEARTBEAT_SECONDS,
+        )
+
+
+def _open_journal(path):
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
+
+    lock = JournalLock(path) if os.name == "posix" else JournalFileOpenLock(path)
+    lock.acquire()  # drops a torn last line
+    lock.release()
+    try:
+        return JournalStorage(JournalFileBackend(path, lock_obj=lock))  # type: ignore[arg-type]
+    except ValueError as error:  # of which JSONDecodeError is one
+        raise ValueError(
+            f"Journal {path!r} has a line that is no JSON object before its last: line {_first_broken_line(path)}. "
+            "The trials before it are intact: cut the file there, or remove that line, and start again."
+        ) from error
+
+
+def _first_broken_line(path):
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not _is_record(line):
+                return number
+    return None
+
+
+def _is_record(line):
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+class JournalLock:
+    """Lock of a journal file for Optuna's JournalFileBackend, which every writer takes for each record.
+
+    An advisory lock of the operating system, so that it ends with the process that holds it; a lock file, Optuna's
+    own way, would hold up the others for 30 s after a kill. Whoever gets it removes the half record that a
+    writer killed in mid-write may have left at the end, before the next record is glued to it.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self._held: Any = None
+
+    def acquire(self):
+        """Wait for the lock; True."""
+        import fcntl
+
+        held = open(self.path, "ab+")  # noqa: SIM115 -- open as long as the lock is held
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            _drop_torn_line(held, self.path)
+        except BaseException:
+            held.close()
+            raise
+        self._held = held
+        return True
+
+    def release(self):
+        """Give the lock back: closing the file does."""
+        held, self._held = self._held, None
+        held.close()
+
+    def __getstate__(self):
+        return {"path": self.path, "_held": None}
+
+
+def _drop_torn_line(file, path):
+    """Cut a file of lines behind its last line break, and behind the last line before it that is a record."""
+    size = file.seek(0, os.SEEK_END)
+    window = 1 << 16
+    while size:
+        start = max(size - window, 0)
+        file.seek(start)
+        tail = file.read(size - start)
+        line_start = start + tail.rfind(b"\n", 0, -1) + 1
+        if line_start == start and start > 0:
+            window *= 4
+            continue
+        if tail.endswith(b"\n") and _is_record(tail[line_start - start :]):
+            return
+        logger.warning("Journal %s: a torn last record of %d bytes is dropped.", path, size - line_start)
+        file.truncate(line_start)
+        size = line_start
