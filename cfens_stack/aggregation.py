@@ -27,7 +27,9 @@ from scipy.special import expit, log_expit, log_softmax
 from cfens_stack.least_squares import blocks
 
 AGGREGATORS = ("weighted", "mean")
-STRENGTHS = 10.0 ** np.arange(4.0, -2.0, -0.5)  # of aggregator_reg="auto"; real sets use both ends
+# Of aggregator_reg="auto", strongest first. Real sets use both ends. Weaker ones gain nothing there, and where few
+# labels are separable the likelihood, and with it the evidence, would follow the weights to infinity.
+STRENGTHS = 10.0 ** np.arange(4.0, 0.0, -0.5)
 MAX_ITER = 200
 DECREMENT_TOLERANCE = 1e-16  # of the objective, as predicted by the Newton model
 NEAR_BOUND = 1e-4
@@ -56,11 +58,15 @@ def average_weights(m, n_outputs, link):
     w0 : ndarray of shape (m n_outputs,)
     b0 : ndarray of shape (n_outputs,)
     """
-    if n_outputs == 1:
-        slope, offset = (1.0, 0.0) if link == "logit" else (4.0, -2.0)
-    else:
-        slope, offset = (1.0 if link == "logit" else float(n_outputs)), 0.0
-    return np.full(m * n_outputs, slope / m), np.full(n_outputs, offset)
+    offset = -2.0 if n_outputs == 1 and link == "identity" else 0.0
+    return np.full(m * n_outputs, average_slope(n_outputs, link) / m), np.full(n_outputs, offset)
+
+
+def average_slope(n_outputs, link):
+    """Change of the score of the plain average for a unit change of all link-scale predictions of a class."""
+    if link == "logit":
+        return 1.0
+    return 4.0 if n_outputs == 1 else float(n_outputs)
 
 
 def sigmoid_focal_loss(scores, y, gamma):

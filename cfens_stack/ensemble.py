@@ -47,7 +47,7 @@ class CFEnsemble(BaseCFEnsemble):
         Learn the weights of the models, or keep their plain average.
     aggregator_reg : float >= 0 or "auto", default="auto"
         Strength with which the weights are shrunk to the plain average, equation (2). "auto" averages the weights over
-        strengths from 0.03 to 10000, each by its Laplace evidence: no cross-validation is needed.
+        strengths from 3 to 10000, each by its Laplace evidence: no cross-validation is needed.
     nonnegative : bool, default=True
         Keep the weights >= 0. Does not apply to scores outside [0, 1], whose direction is not known.
     posterior : {"natural", "weighted"}, default="natural"

@@ -9,15 +9,16 @@ torch stays on the fitted estimator.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 
 from cfens_stack.als import train_factors
 from cfens_stack.base import BaseCFEnsemble
 from cfens_stack.least_squares import blocks, fold_in
 from cfens_stack.objective import joint
-from cfens_stack.training import Solution, aggregator_columns, train_aggregator
+from cfens_stack.training import Problem, Solution, aggregator_columns, train_aggregator
 
 CHUNK_ROWS = 8192
 LEARNING_RATE = 0.02
@@ -164,8 +165,8 @@ class JointLoss:
     `history` records the objective and its two parts at the start and after every iteration.
     """
 
-    problem: object
-    settings: object
+    problem: Problem
+    settings: Any
     aggregator_reg: float
     history: dict = field(default_factory=lambda: {"objective": [], "reconstruction": [], "supervision": []})
 
@@ -208,7 +209,7 @@ class JointLoss:
             recon, sup = self._chunk(rows, X, theta, None if Y is None else Y[rows])
             self._back(joint(recon, sup, rho))
             parts += recon.item(), sup.item()
-        return joint(*parts, rho), parts
+        return joint(parts[0], parts[1], rho), parts
 
     def record(self, value, parts):
         """Append one point to the history."""
@@ -282,15 +283,15 @@ def _projected(loss, X, theta, *, max_iter, tol):
         gradient = [leaf.grad.cpu().numpy().ravel() for leaf in (X_leaf, theta_leaf) if leaf.grad is not None]
         return latest["value"], np.concatenate(gradient).astype(np.float64)
 
-    bounds = [(None, None)] * (size + len(theta))
+    lower = np.full(size + len(theta), -np.inf)
     if loss.problem.nonnegative and len(theta):
-        bounds[size : size + p] = [(0.0, None)] * p
+        lower[size : size + p] = 0.0
     result = minimize(
         evaluate,
         np.append(X, theta),
         jac=True,
         method="L-BFGS-B",
-        bounds=bounds,
+        bounds=Bounds(lower, np.inf),
         callback=lambda intermediate_result: loss.record(latest["value"], latest["parts"]),
         options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 0.1 * tol, "gtol": 1e-8},
     )

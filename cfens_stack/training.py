@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cfens_stack.aggregation import AggregatorFit, average_weights, fit_aggregator
+from cfens_stack.aggregation import AggregatorFit, average_slope, average_weights, fit_aggregator
 from cfens_stack.layout import Layout
 
 IMBALANCED_BELOW = 0.2  # share of the rarest class, section 4 of the design
@@ -46,8 +46,14 @@ class Problem:
 
     @property
     def unit(self):
-        """Link-scale units of the weights: log-odds have their own, scores are measured by their spread."""
-        return self.scale if self.layout.kind == "scores" else 1.0
+        """Link-scale unit of the weights, in which those of the plain average are 1 / m and their penalty means the
+        same.
+
+        Log-odds have their own unit, probabilities that of the average's slope, scores their spread.
+        """
+        if self.layout.kind == "scores":
+            return self.scale
+        return 1.0 / average_slope(self.layout.n_outputs, self.link)
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ def aggregator_columns(problem):
     -------
     source, target : ndarrays of int, shape (p,)
     w0 : ndarray of shape (p,)
+        In the unit of the weights.
     b0 : ndarray of shape (S,)
         On centred predictions.
     """
@@ -97,7 +104,7 @@ def aggregator_columns(problem):
         return source, target, np.full(q * S, 1.0 / q if S == 1 else 0.0), np.zeros(S)
     source, target = np.arange(q), np.tile(np.arange(outputs), q // outputs)
     w0, b0 = average_weights(q // outputs, outputs, problem.link)
-    return source, target, w0, b0 + np.bincount(target, weights=w0 * problem.mu)
+    return source, target, w0 * problem.unit, b0 + np.bincount(target, weights=w0 * problem.mu)
 
 
 def train_aggregator(problem, Y, X, settings):
