@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # What the tests need. Where pip would fetch a CUDA build of torch, EXTRAS=dev,recipes leaves it out; its tests then skip.
 EXTRAS ?= dev,recipes,torch
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench docs clean
