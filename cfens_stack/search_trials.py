@@ -5,8 +5,8 @@ The rules, all of them read off the storage, so that any number of processes can
 - A failed trial counts if it recorded its "error": the configuration cannot be fitted. Failed without one it is lost:
   its worker was killed or interrupted, or it gave way. Lost trials do not count towards `n_trials`.
 - A trial that finds `n_trials` or more counting ones with smaller numbers gives way. So they never are more.
-- A trial whose parameters another one has copies that one's result, or gives way while that one runs. So nothing is
-  evaluated twice.
+- A trial whose parameters another one has copies that one's result, or gives way if that one is running or both were
+  queued. So nothing is evaluated twice.
 - The parameters of a lost trial that no other trial has are queued again.
 """
 
@@ -53,7 +53,7 @@ class Objective:
             raise GiveWay(f"the study has its {self.n_trials} trials")
         try:
             params = self.space.suggest(trial)
-            twin = find_twin(trial.params, trial.study.get_trials(deepcopy=False), trial.number)
+            twin = find_twin(trial)
             return self._evaluate(trial, params) if twin is None else copy_result(trial, twin)
         except (optuna.TrialPruned, GiveWay):
             raise
@@ -91,18 +91,26 @@ def is_queued(trial):
     return trial.state.name == "WAITING"
 
 
-def find_twin(params, trials, number):
-    """Another counting trial with the same parameters, finished ones first; None if there is none."""
-    twins = [trial for trial in trials if trial.number != number and counts(trial) and trial.params == params]
-    return min(twins, key=lambda twin: (twin.state.name == "RUNNING", twin.number), default=None)
+def find_twin(trial):
+    """Another counting trial with the same parameters, finished ones first; None if there is none.
+
+    Raises
+    ------
+    GiveWay
+        If the twin is running, or this trial was queued, which two workers that started together may both have done.
+    """
+    trials = trial.study.get_trials(deepcopy=False)
+    twins = [t for t in trials if t.number != trial.number and counts(t) and t.params == trial.params]
+    twin = min(twins, key=lambda twin: (twin.state.name == "RUNNING", twin.number), default=None)
+    if twin is not None and (twin.state.name == "RUNNING" or "fixed_params" in trials[trial.number].system_attrs):
+        raise GiveWay(f"trial {twin.number} has the same parameters")
+    return twin
 
 
 def copy_result(trial, twin):
     """The result of a trial with the same parameters, as if they had been evaluated again."""
     import optuna
 
-    if twin.state.name == "RUNNING":
-        raise GiveWay(f"trial {twin.number} evaluates the same parameters")
     trial.set_user_attr("copy_of", twin.number)
     if twin.state.name == "FAIL":
         raise RuntimeError(twin.user_attrs["error"])
