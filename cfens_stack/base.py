@@ -29,6 +29,8 @@ PREDICT_BLOCK_ROWS = 16384
 class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator):
     """Fit template and prediction of the collaborative-filtering ensembles; subclasses provide `_train`."""
 
+    takes_unlabelled_rows = True  # missing entries of y are allowed: what StackingPipeline asks a meta-learner
+
     _parameter_constraints: dict = {
         "n_classifiers": [Interval(Integral, 1, None, closed="left"), None],
         "trainer": [StrOptions({"als", "pytorch"})],

@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 from sklearn.utils import _safe_indexing, get_tags
 
-from cfens_stack.base import BaseCFEnsemble
 from cfens_stack.failures import summary
 from cfens_stack.labels import UNLABELLED
 
@@ -21,7 +20,7 @@ def check_meta_classes(meta, classes):
 
 
 def fit_meta(meta, R, y, classes, fit_params, failures):
-    """Fit `meta` on the rows that have a prediction; rows without a label (y = -1) are for CFEnsemble only.
+    """Fit `meta` on the rows that have a prediction; rows without a label (y = -1) are for those that take them.
 
     Parameters
     ----------
@@ -42,7 +41,7 @@ def fit_meta(meta, R, y, classes, fit_params, failures):
         If a class has no row with a prediction, or the fit fails and R has missing cells.
     """
     rows = np.isfinite(R).any(axis=1)
-    if not isinstance(meta, BaseCFEnsemble):
+    if not getattr(meta, "takes_unlabelled_rows", False):
         rows &= y != UNLABELLED
     unseen = np.setdiff1d(np.arange(len(classes)), y[rows])
     if len(unseen):

@@ -143,6 +143,8 @@ class CFEnsembleSearch(ClassifierMixin, BaseEstimator):
     (4, (400, 2))
     """
 
+    takes_unlabelled_rows = True
+
     _parameter_constraints: dict = {
         "n_trials": [Interval(Integral, 1, None, closed="left"), None],
         "timeout": [Interval(Real, 0, None, closed="neither"), None],

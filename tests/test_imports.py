@@ -17,10 +17,10 @@ PARSED = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 STAGES = [
     {"link", "least_squares", "labels", "layout", "confidence", "datasets", "display"}
     | {"failures", "named_estimators", "scores"},
-    {"aggregation", "base_models", "fit_metadata", "splits", "tables"},
+    {"aggregation", "base_models", "fit_metadata", "meta_fit", "splits", "tables"},
     {"objective", "posterior", "training", "default_pool"},
     {"base", "out_of_fold"},
-    {"als", "meta_fit"},
+    {"als"},
     {"gradient"},
     {"ensemble", "evidence"},
     {"guide", "search_evaluation", "search_pruning", "search_selection", "search_space"}

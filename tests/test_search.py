@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 from sklearn.base import clone
+from sklearn.datasets import make_classification
 from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, get_scorer, make_scorer
@@ -425,3 +426,16 @@ def test_pytorch_trials():
     pytest.importorskip("torch")
     fitted = search(3, trainers=["als", "pytorch"], cv=2).fit(DATA.R[:, :3], DATA.y)
     assert [trial.params["trainer"] for trial in fitted.study_.trials[:2]] == ["als", "pytorch"]
+
+
+def test_as_meta_of_a_pipeline_it_is_shown_the_unlabelled_rows():
+    """They take part in every factorisation, so the fitted ensemble differs from one on the labelled rows."""
+    X, y = make_classification(n_samples=200, random_state=0)
+    y = y.astype(float)
+    y[120:] = np.nan
+    models = [("bayes", GaussianNB()), ("tree", DecisionTreeClassifier(max_depth=3, random_state=0))]
+    stack = StackingPipeline(models, meta=search(1), cv=3, random_state=0).fit(X, y)
+    rows = ~np.isnan(y)
+    labelled_only = search(1).fit(stack.oof_[rows], y[rows])
+    everything = stack.meta_.best_estimator_
+    assert np.abs(everything.classifier_factors_ - labelled_only.best_estimator_.classifier_factors_).max() > 1e-6
