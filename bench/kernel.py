@@ -1,0 +1,108 @@
+"""How fast is the least-squares kernel against what one would write first, and a default fit against logistic
+regression?
+
+Medians of interleaved repeats in one process on one BLAS thread, as ratios within the run: (a) a Python loop over
+np.linalg.solve, (b) batched np.linalg.solve, (c) scikit-learn's LogisticRegression on the same matrix. Prints three
+tables; about a minute.
+"""
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from cfens_stack import CFEnsemble
+from cfens_stack.datasets import make_predictions
+from cfens_stack.least_squares import fold_in, sweep
+
+REPEATS = 5
+LOOP_ROWS = 4096
+SIZES = [(20, 8), (50, 16), (20, 20)]
+
+
+def loop_fold_in(Z, C, X, ridge_y):
+    """Equation (4) as it reads, a row at a time."""
+    d = X.shape[1]
+    return np.array(
+        [np.linalg.solve((X.T * c) @ X + ridge_y * np.eye(d), X.T @ (c * z)) for z, c in zip(Z, C, strict=True)]
+    )
+
+
+def batched_fold_in(Z, C, X, ridge_y):
+    A = np.einsum("iu,uk,ul->ikl", C, X, X, optimize=True) + ridge_y * np.eye(X.shape[1])
+    return np.linalg.solve(A, ((C * Z) @ X)[:, :, None])[:, :, 0]
+
+
+def loop_sweep(Z, C, v, X, ridge_x, ridge_y):
+    Y = loop_fold_in(Z, C, X, ridge_y)
+    return loop_fold_in(Z.T, (C * v[:, None]).T, Y, ridge_x)
+
+
+def medians(functions):
+    """Median seconds of each function over interleaved repeats."""
+    times = {name: [] for name in functions}
+    for _ in range(REPEATS):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def kernel_rows(n):
+    rng = np.random.default_rng(0)
+    for m, d in SIZES:
+        Z, C, X, v = rng.normal(size=(n, m)), rng.random((n, m)), rng.normal(size=(m, d)), np.ones(n)
+        seconds = medians(
+            {
+                "loop fold-in": lambda Z=Z, C=C, X=X: loop_fold_in(Z, C, X, 1.0),
+                "batched fold-in": lambda Z=Z, C=C, X=X: batched_fold_in(Z, C, X, 1.0),
+                "fold-in": lambda Z=Z, C=C, X=X: fold_in(Z, C, X, 1.0),
+                "fold-in, shared confidence": lambda Z=Z, C=C, X=X: fold_in(Z, C[0], X, 1.0),
+                "loop sweep": lambda Z=Z, C=C, X=X, v=v: loop_sweep(Z, C, v, X, 1.0, 1.0),
+                "fused sweep": lambda Z=Z, C=C, X=X, v=v: sweep(Z, C, v, X, 1.0, 1.0),
+            }
+        )
+        yield {
+            "m": m,
+            "d": d,
+            "fold-in, x loop": seconds["loop fold-in"] / seconds["fold-in"],
+            "x batched": seconds["batched fold-in"] / seconds["fold-in"],
+            "shared, x loop": seconds["loop fold-in"] / seconds["fold-in, shared confidence"],
+            "fused sweep, x loop": seconds["loop sweep"] / seconds["fused sweep"],
+            "fold-in, million rows a second": n / seconds["fold-in"] / 1e6,
+        }
+
+
+def fit_rows(sizes):
+    for n in sizes:
+        data = make_predictions(n_samples=n, n_models=20, random_state=0)
+        holes = np.where(np.random.default_rng(0).random(data.R.shape) < 0.3, np.nan, data.R)
+        seconds = medians(
+            {
+                "logistic": lambda data=data: LogisticRegression(max_iter=1000).fit(data.R, data.y),
+                "CFEnsemble": lambda data=data: CFEnsemble().fit(data.R, data.y),
+                "CFEnsemble, 30 % missing": lambda data=data, holes=holes: CFEnsemble().fit(holes, data.y),
+                "predict": lambda data=data, meta=CFEnsemble().fit(data.R, data.y): meta.predict_proba(data.R),
+            }
+        )
+        yield {"n": n, **seconds, "CFEnsemble / logistic": seconds["CFEnsemble"] / seconds["logistic"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--large", action="store_true", help="fits at n = 1e6 too (two more minutes)")
+    arguments = parser.parse_args()
+    with threadpool_limits(1):
+        print(pd.DataFrame(kernel_rows(LOOP_ROWS)).round(1).to_string(index=False))
+        sizes = [1_000, 10_000, 100_000] + [1_000_000] * arguments.large
+        print("\nseconds of a default fit, m = 20")
+        print(pd.DataFrame(fit_rows(sizes)).round(4).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
