@@ -24,8 +24,8 @@ lint: $(VENV)/.ready-dev  ## ruff (lint and format) and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench:  ## benchmarks (to come)
-	@echo "make bench: no benchmarks yet; bench/ will time the kernel and the trainers against their peers."
+bench: $(VENV)/.ready-dev  ## time the kernel and a default fit against what one would use instead
+	$(BIN)/python bench/kernel.py
 
 docs:  ## documentation (to come)
 	@echo "make docs: no site yet; docs/ will be built from the docstrings and recipes."
