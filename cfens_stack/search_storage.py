@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import time
 import warnings
 from typing import Any
 
@@ -12,6 +13,7 @@ logger = logging.getLogger(__name__)
 JOURNAL_SUFFIXES = (".log", ".journal", ".jsonl")
 HEARTBEAT_SECONDS = 30  # of a trial on a database server; one without for four times as long counts as lost
 SQLITE_TIMEOUT_SECONDS = 60
+CONNECT_ATTEMPTS = 5
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):([^@]*)@")
 
 
@@ -77,14 +79,29 @@ def open_storage(storage):
         return optuna.storages.RDBStorage(
             str(storage), engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}}
         )
+    return _connect(str(storage))
+
+
+def _connect(url):
+    """A database server; workers that start together on an empty one collide in making the tables, and try again."""
+    import optuna
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.storages.RDBStorage(
-            str(storage),
-            engine_kwargs={"pool_pre_ping": True},
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=4 * HEARTBEAT_SECONDS,
-        )
+        for attempt in range(CONNECT_ATTEMPTS):
+            try:
+                return optuna.storages.RDBStorage(
+                    url,
+                    engine_kwargs={"pool_pre_ping": True},
+                    heartbeat_interval=HEARTBEAT_SECONDS,
+                    grace_period=4 * HEARTBEAT_SECONDS,
+                )
+            except (IntegrityError, ProgrammingError):
+                if attempt == CONNECT_ATTEMPTS - 1:
+                    raise
+                time.sleep(0.2 * 2**attempt)
+    return None
 
 
 def _open_journal(path):

@@ -1,5 +1,6 @@
 """Workers killed with SIGKILL: nothing finished is lost, their work is redone, the total is reached."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -67,12 +68,24 @@ def kill(worker):
     assert worker.wait() == -signal.SIGKILL
 
 
-def trials_of(storage):
+@contextlib.contextmanager
+def reading(storage):
+    """A storage whose database connections, if it has any, are closed in the end."""
     opened = open_storage(str(storage))
     try:
-        return opened.get_all_trials(opened.get_study_id_from_name("study"))
-    except KeyError:  # the worker has not got so far
-        return []
+        yield opened
+    finally:
+        if hasattr(opened, "engine"):
+            opened.remove_session()
+            opened.engine.dispose()
+
+
+def trials_of(storage):
+    with reading(storage) as opened:
+        try:
+            return opened.get_all_trials(opened.get_study_id_from_name("study"))
+        except KeyError:  # the worker has not got so far
+            return []
 
 
 def in_state(trials, *states):
@@ -94,8 +107,26 @@ def check_recovered(before, after, n_trials):
     assert len({tuple(sorted(trial.params.items())) for trial in counted}) == n_trials
 
 
-def test_three_workers_on_a_journal_two_of_them_killed(tmp_path):
-    storage = tmp_path / "trials.journal"
+@pytest.fixture(params=["journal", "server"])
+def storage(request, tmp_path):
+    """A storage that processes share."""
+    if request.param == "journal":
+        yield tmp_path / "trials.journal"
+        return
+    url = os.environ.get("CFENS_TEST_POSTGRES")
+    if url is None:
+        pytest.skip("needs CFENS_TEST_POSTGRES, the URL of a database server: see docs/search.md")
+    forget_study(url)
+    yield url
+    forget_study(url)
+
+
+def forget_study(storage):
+    with reading(storage) as opened, contextlib.suppress(KeyError):
+        opened.delete_study(opened.get_study_id_from_name("study"))
+
+
+def test_three_workers_two_of_them_killed(storage, tmp_path):
     signs = [tmp_path / name for name in ("mid", "between", "never")]
     doomed = [start(storage, "mid-trial", signs[0]), start(storage, "between", signs[1])]
     for sign, worker in zip(signs, doomed, strict=False):
@@ -165,14 +196,3 @@ def test_kill_at_any_moment_leaves_a_journal_that_can_be_continued(tmp_path):
     assert len(in_state(after, "COMPLETE", "PRUNED")) == n_trials
     with pytest.raises(ValueError, match="other data"):
         CFEnsembleSearch(3, storage=storage, study_name="study", random_state=1).fit(data.R, data.y)
-
-
-@pytest.mark.skipif("CFENS_TEST_POSTGRES" not in os.environ, reason="needs CFENS_TEST_POSTGRES, a database URL")
-def test_two_workers_on_a_database_server():
-    study_name = f"cfens-test-{os.getpid()}-{time.time_ns()}"
-    data = make_predictions(n_samples=200, n_models=5, random_state=0)
-    search = CFEnsembleSearch(
-        8, cv=3, storage=os.environ["CFENS_TEST_POSTGRES"], study_name=study_name, random_state=0, n_jobs=2
-    )
-    trials = search.fit(data.R, data.y).study_.trials
-    assert len(in_state(trials, "COMPLETE", "PRUNED")) == 8
