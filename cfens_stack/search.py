@@ -259,7 +259,7 @@ class CFEnsembleSearch(ClassifierMixin, BaseEstimator):
         )
         self.study_ = self._open_study(seed, evaluation)
         self._run(Objective(self.space_, evaluation, self.n_trials), self._first_trials(base, trainers))
-        return self._select(base, R, y, v)
+        return self._select(base, R, y, v, evaluation.overlap)
 
     @available_if(_refits)
     def predict_proba(self, R):
@@ -315,7 +315,7 @@ class CFEnsembleSearch(ClassifierMixin, BaseEstimator):
     def _open_study(self, seed, evaluation):
         import optuna
 
-        data_key = fingerprint(evaluation, self.scoring)
+        data_key = fingerprint(evaluation, self.scoring, self.space_)
         storage = open_storage(self.storage)
         with quiet():
             study = optuna.create_study(
@@ -331,8 +331,9 @@ class CFEnsembleSearch(ClassifierMixin, BaseEstimator):
             study.sampler = self._new_sampler(seed, study)
         if known not in (None, data_key):
             raise ValueError(
-                f"study_name={self.study_name!r} in this storage was searched on other data, folds or scoring. Pass "
-                "the same R, y, cv, scoring and random_state to continue it, or another study_name."
+                f"study_name={self.study_name!r} in this storage was searched on other data, folds, scoring or space. "
+                "Pass the same R, y, cv, scoring, guide, trainers, space, estimator, random_state to continue it, or "
+                "another study_name."
             )
         return study
 
@@ -377,12 +378,14 @@ class CFEnsembleSearch(ClassifierMixin, BaseEstimator):
                     raise
                 logger.warning("Interrupted: going on with the %d trials that are finished.", len(finished))
 
-    def _select(self, base, R, y, v):
+    def _select(self, base, R, y, v, overlap):
         """The selected configuration, fitted on all rows if asked for."""
         trials = ranked_trials(self.study_)
         if not trials:
             raise ValueError(no_result(self.study_))
-        best = simplest_near_best(trials, self.space_) if self.selection == "one-standard-error" else trials[0]
+        best = trials[0]
+        if self.selection == "one-standard-error":
+            best = simplest_near_best(trials, self.space_, overlap)
         self.best_params_ = self.space_.decode(best.params)
         self.best_score_ = float(best.value)
         self.best_standard_error_ = float(best.user_attrs["standard_error"])

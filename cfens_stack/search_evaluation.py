@@ -114,11 +114,16 @@ def make_evaluation(estimator, R, y, classes, v, groups, *, cv, scoring, seed):
     )
 
 
-def fingerprint(evaluation, scoring):
-    """Text that changes with the data, the folds and the score, so that a study is only continued on its own."""
+def fingerprint(evaluation, scoring, space):
+    """Text that changes with data, folds, score and space: a study is continued on its own ones only."""
     parts = (evaluation.R, evaluation.labels, evaluation.v, evaluation.splits)
-    name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
-    return f"{joblib.hash(parts)} {name}"
+    params = {name: _name(value) for name, value in evaluation.estimator.get_params(deep=False).items()}
+    return f"{joblib.hash(parts)} {joblib.hash((repr(space), repr(params)))} {_name(scoring)}"
+
+
+def _name(value):
+    """A function by its name, which is the same in every process; anything else as it is."""
+    return getattr(value, "__name__", type(value).__name__) if callable(value) else value
 
 
 def _labels(y, classes=None):

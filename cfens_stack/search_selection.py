@@ -57,19 +57,31 @@ def ranked_trials(study):
     return sorted(completed, key=lambda trial: (-trial.value, trial.number))
 
 
-def simplest_near_best(trials, space):
+def simplest_near_best(trials, space, overlap):
     """The simplest of the trials whose score is within one standard error of the best.
 
-    Simplest are configurations that were not searched for, the default before the guide's; then ALS before PyTorch,
-    smaller rank, stronger regularisation.
+    The standard error is that of the paired difference over the folds, which all trials share, with the correction for
+    overlapping training parts. Simplest are configurations that were not searched for, the default before the guide's;
+    then ALS before PyTorch, smaller rank, stronger regularisation.
+
+    Parameters
+    ----------
+    trials : list of optuna trials
+        Completed ones, best first.
+    space : Space
+    overlap : float
+        Mean of test rows over training rows of a fold.
 
     References
     ----------
     L. Breiman, J. Friedman, R. Olshen, C. Stone (1984), "Classification and regression trees", section 3.4.3.
     """
-    best = trials[0]
-    error = best.user_attrs.get("standard_error") or 0.0
-    near = [trial for trial in trials if trial.value >= best.value - (error if np.isfinite(error) else 0.0)]
+    best = np.array(list(trials[0].intermediate_values.values()))
+
+    def is_near(trial):
+        behind = best - np.array(list(trial.intermediate_values.values()))
+        error = np.sqrt((1.0 / len(behind) + overlap) * np.var(behind, ddof=1)) if len(behind) > 1 else 0.0
+        return behind.mean() <= error
 
     def complexity(trial):
         params = space.decode(trial.params)
@@ -83,7 +95,7 @@ def simplest_near_best(trials, space):
             trial.number,
         )
 
-    return min(near, key=complexity)
+    return min(filter(is_near, trials), key=complexity)
 
 
 def no_result(study):
