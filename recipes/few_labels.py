@@ -3,8 +3,8 @@
 On real sets, all but 5, 10 or 30 % of the training labels are hidden. The base models learn from the labelled rows;
 the refitted models also predict the unlabelled ones, and `CFEnsemble` factorises all predictions while its aggregator
 sees labelled rows only. Compared on held-out rows with the same ensemble on the labelled rows alone, with logistic
-stacking and with the plain average. Prints a table, writes a picture. Takes about four minutes on two cores; --quick
-about one.
+stacking and with the plain average. Prints a table, writes a picture. Takes about six minutes on two cores; --quick
+about two.
 """
 
 import argparse
