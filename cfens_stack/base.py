@@ -83,7 +83,6 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         """
         self._validate_params()
         R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan")
-        self._check_n_classifiers(R)
         self.classes_, y = encode_labels(y)
         check_consistent_length(R, y)
         v = row_weights(sample_weight, R, y, self.classes_)
@@ -116,9 +115,9 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         V, b = self._loadings().T @ W.T, self.intercept_ + W @ self.column_means_
         scores = np.concatenate([self._fold_in(R[rows]) @ V + b for rows in blocks(len(R), PREDICT_BLOCK_ROWS)])
         P = softmax(scores, axis=1) if scores.shape[1] > 1 else np.column_stack([expit(-scores), expit(scores)])
-        if self.posterior == "weighted" or self.aggregator == "mean":
-            return P
-        return natural_posterior(P, self._class_weights, self.focal_gamma)
+        if self.posterior == "weighted" or not np.isfinite(self.aggregator_reg_):
+            return P  # as trained, or the plain average, which nothing has tilted
+        return natural_posterior(P, self._class_weights, self._focal_gamma)
 
     def predict(self, R):
         """The most probable class of each row. Shape (n,).
@@ -144,6 +143,8 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         R = self._check_new(R)
         G = self.column_means_ + self._fold_in(R) @ self._loadings().T
         R_hat = np.full(R.shape, np.nan)
+        if self.link_ == "logit":
+            G[:, self._unseen] = -np.inf  # a class that a model never gave a probability has none
         R_hat[:, self._columns] = invert_link(G, self.link_, self._layout.n_outputs)
         if self._layout.mirrors is not None:
             R_hat[:, self._layout.mirrors] = 1.0 - R_hat[:, self._layout.columns]
@@ -159,12 +160,13 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     def _n_features_out(self):
         return self.classifier_factors_.shape[1]
 
-    def _check_n_classifiers(self, R):
+    def _check_n_classifiers(self):
         expected = getattr(self, "n_classifiers", None)
-        if expected is not None and expected != R.shape[1]:
+        found = len(self._layout.columns) // self._layout.n_outputs
+        if expected is not None and expected != found:
             raise ValueError(
-                f"n_classifiers={expected}, but R has {R.shape[1]} columns: pass one column a base model, or leave "
-                "n_classifiers=None to take the number from R."
+                f"n_classifiers={expected}, but R has predictions of {found} base models: pass R with the columns of "
+                f"{expected}, or leave n_classifiers=None to take the number from R."
             )
 
     def _solve(self, R, y, v):
@@ -173,15 +175,15 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         if self.strict and outside.any():
             raise ValueError(
                 f"strict=True accepts probabilities in [0, 1], but {outside.sum()} cells of R lie outside, the first "
-                f"of "
-                f"value {R[outside][0]:g}. Pass probabilities, or strict=False to treat the columns as scores."
+                f"of value {R[outside][0]:g}. Pass probabilities, or strict=False to treat the columns as scores."
             )
         self._layout = find_layout(R, len(self.classes_), self.layout)
         self.layout_ = self._layout.kind
+        self._check_n_classifiers()
         kept = self._models_with_predictions(R, v)
         self._layout = self._layout.keep(kept)
         columns = self._layout.columns
-        C = check_confidence(self.confidence, R, self._labels(y))
+        C = check_confidence(self.confidence, R, self._labels(y), used=np.ix_(v > 0, columns))
         R, C = R[:, columns], C if C is None else C[:, columns]
         rows = np.isfinite(R).any(axis=1) & (v > 0)
         if not rows.all():
@@ -214,10 +216,12 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         observed = np.isfinite(R)
         labelled = y >= 0
         is_score = self._layout.kind == "scores"
+        self._clip, self._confidence, self._focal_gamma = self.clip, self.confidence, self.focal_gamma
         # Scores have no log-odds, and nobody knows that larger means likelier.
         self.link_ = "identity" if is_score else self.link
         G = apply_link(R, self.link_, self.clip, self._layout.n_outputs)
         self.column_means_, self.scale_ = centre(G, observed, v)
+        self._unseen = ~observed.any(axis=0)
         K = len(self.classes_)
         self._class_weights = class_weights(y[labelled], v[labelled], K) if self.use_class_weights else np.ones(K)
         self._model_confidence = np.ones(R.shape[1])
@@ -249,7 +253,7 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
 
         C is what a callable returned, else None.
         """
-        if C is None and self.confidence == "certainty" and self._layout.kind != "scores":
+        if C is None and self._confidence == "certainty" and self._layout.kind != "scores":
             C = certainty(R)
         elif C is None and observed.all():
             return self._model_confidence
@@ -287,10 +291,10 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
 
     def _fold_in(self, R):
         """Instance factors of validated rows, (n, d)."""
-        C = check_confidence(self.confidence, R, None)
+        C = check_confidence(self._confidence, R, None)
         R, C = R[:, self._columns], C if C is None else C[:, self._columns]
         observed = np.isfinite(R)
-        G = apply_link(R, self.link_, self.clip, self._layout.n_outputs)
+        G = apply_link(R, self.link_, self._clip, self._layout.n_outputs)
         Z = standardise(G, observed, self.column_means_, self.scale_)
         C = self._cell_confidence(R, observed, C) * self._confidence_scale
         return fold_in(Z, C, self.classifier_factors_[self._columns], self._ridge_y)
@@ -305,7 +309,6 @@ def row_weights(sample_weight, R, y, classes):
     if not mass.all():
         raise ValueError(
             f"sample_weight gives class {classes[mass.argmin()]!r} a total weight of 0: every class needs a labelled "
-            f"row "
-            "of positive weight."
+            "row of positive weight."
         )
     return v

@@ -72,7 +72,7 @@ def mean_one_scale(C, v):
     return float(np.sum(v @ (C > 0)) / np.sum(v @ C))
 
 
-def check_confidence(confidence, R, y):
+def check_confidence(confidence, R, y, used=...):
     """What a callable `confidence` returns for R, checked; None for the named choices.
 
     Parameters
@@ -81,6 +81,8 @@ def check_confidence(confidence, R, y):
     R : ndarray of shape (n, m)
     y : ndarray of shape (n,) or None
         Labels in training, None for new rows.
+    used : index, default=...
+        Cells that training uses; not all of their confidences may be zero.
 
     Returns
     -------
@@ -94,7 +96,7 @@ def check_confidence(confidence, R, y):
             f"confidence={confidence!r} returned shape {C.shape}, but R has shape {R.shape}: the shapes must agree."
         )
     cells = C[np.isfinite(R)]
-    if not np.isfinite(cells).all() or (cells < 0).any() or (y is not None and not cells.any()):
+    if not np.isfinite(cells).all() or (cells < 0).any() or (y is not None and not C[used][np.isfinite(R[used])].any()):
         raise ValueError(
             f"confidence={confidence!r} returned values that are negative, not finite or all zero where R has "
             f"predictions: "

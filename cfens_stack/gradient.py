@@ -34,7 +34,7 @@ class CFEnsemblePyTorchTrainer(BaseCFEnsemble):
     Parameters
     ----------
     n_classifiers : int, default=None
-        Number of columns; None takes it from R, another number than R's raises.
+        Number of base models; None takes it from R, another number than R's raises.
     use_label_aware_confidence : bool, default=False
         True raises: label-aware confidence stands in for a gradient that ALS does not have, and this trainer has it.
     instance_factors : {"projected", "free"}, default="projected"
@@ -144,6 +144,7 @@ def train_pytorch(problem, settings):
             "closed form has no gradient of the supervision, and here the gradient is exact. Use trainer='als', or "
             "use_label_aware_confidence='auto' or False."
         )
+    find_device(settings.device)  # an error now, not after the factors
     rows, limits = problem.labelled, {"max_iter": settings.max_iter, "tol": settings.tol}
     latent_dim = min(settings.latent_dim, problem.Z.shape[1])
     X, _, _ = train_factors(problem.Z, problem.C, problem.v, latent_dim, problem.ridge_x, problem.ridge_y, **limits)
@@ -295,7 +296,9 @@ def _projected(loss, X, theta, *, max_iter, tol):
         callback=lambda intermediate_result: loss.record(latest["value"], latest["parts"]),
         options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 0.1 * tol, "gtol": 1e-8},
     )
-    return result.x[:size].reshape(X.shape), result.status != 1, int(result.nit)
+    # Status 2 is a line search that ends in rounding, at the optimum or not.
+    slope = np.abs(result.x - np.maximum(result.x - result.jac, lower)).max()
+    return result.x[:size].reshape(X.shape), result.status == 0 or slope <= 1e-5, int(result.nit)
 
 
 def _free(loss, X, theta, *, max_iter, tol):
@@ -323,7 +326,7 @@ def _free(loss, X, theta, *, max_iter, tol):
         if problem.nonnegative and len(theta):
             with torch.no_grad():
                 theta[:p].clamp_(min=0.0)
-    return best_X.cpu().numpy().astype(np.float64), True, steps
+    return best_X.cpu().numpy().astype(np.float64), False, steps
 
 
 def find_device(device):
@@ -342,8 +345,7 @@ def find_device(device):
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device={device!r} is not available here ({str(error).splitlines()[0]}). Use 'auto', 'cpu', or a CUDA "
-            f"device "
-            "that torch.cuda finds."
+            "device that torch.cuda finds."
         ) from error
 
 

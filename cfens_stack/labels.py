@@ -28,14 +28,21 @@ def encode_labels(y):
     ------
     ValueError
         If y is continuous, infinite, has no label at all or only one class.
+    TypeError
+        If y mixes strings and other types.
     """
     if y is None:
         raise ValueError("fit requires y to be passed, but the target y is None.")
-    y = column_or_1d(y, warn=True)
+    # A list of strings and NaN as objects: numpy would make a string "nan" of the NaN.
+    y = column_or_1d(y if hasattr(y, "dtype") or hasattr(y, "to_numpy") else np.asarray(y, dtype=object), warn=True)
     labelled = ~is_missing(y)
     if not labelled.any():
         raise ValueError("y has no label: every entry is missing. At least one row of each class must be labelled.")
-    known = np.array(y[labelled].tolist()) if y.dtype == object else y[labelled]
+    known = y[labelled]
+    if y.dtype == object:
+        if len({isinstance(label, str) for label in known}) > 1:
+            raise TypeError("y mixes strings and other types: pass labels of one type.")
+        known = np.array(known.tolist())
     if known.dtype.kind in "fc":
         assert_all_finite(known, input_name="y")
     check_classification_targets(known)
@@ -51,7 +58,7 @@ def encode_labels(y):
 
 def is_missing(y):
     """Where a label is NaN, None or pandas.NA: ndarray of bool, shape (n,)."""
-    if y.dtype.kind == "f":
+    if y.dtype.kind in "fM":
         return np.isnan(y)
     if y.dtype != object:
         return np.zeros(len(y), dtype=bool)

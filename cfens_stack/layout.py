@@ -8,7 +8,7 @@ import numpy as np
 logger = logging.getLogger(__name__)
 
 LAYOUTS = ("auto", "positive", "model-major", "class-major", "scores")
-SUM_TOLERANCE = 1e-3  # of the probabilities of one model and row: float32, or a table with three decimals
+SUM_TOLERANCE = 1e-3  # of probabilities and their sums over classes: float32, or a table with three decimals
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def find_layout(R, n_classes, layout):
     """
     m, K = R.shape[1], n_classes
     everything = np.arange(m)
-    if layout == "scores" or (layout == "auto" and np.any((R < 0) | (R > 1))):
+    if layout == "scores" or (layout == "auto" and np.any(np.abs(R - 0.5) > 0.5 + SUM_TOLERANCE)):
         return Layout("scores", everything, 1)
     if layout == "positive":
         if K > 2:
@@ -102,8 +102,7 @@ def _read_layout(R, K):
         if len(readings) == 2 and m > K:
             raise ValueError(
                 f"layout='auto' is ambiguous: the {m} columns sum to 1 for {K} classes both model by model and class "
-                f"by "
-                "class. Pass layout='model-major' (the columns of one model stand together, as scikit-learn passes "
+                "by class. Pass layout='model-major' (the columns of one model stand together, as scikit-learn passes "
                 "them) "
                 "or layout='class-major'."
             )
@@ -115,9 +114,8 @@ def _read_layout(R, K):
     if not readings:
         logger.warning(
             "layout='auto' found no groups of %d columns that sum to 1 among the %d columns of R and takes them for "
-            "scores "
-            "without a class. Pass layout='model-major' or 'class-major' if they are probabilities of the classes, or "
-            "layout='scores' to confirm.",
+            "scores without a class. Pass layout='model-major' or 'class-major' if they are probabilities of the "
+            "classes, or layout='scores' to confirm.",
             K,
             m,
         )

@@ -94,6 +94,9 @@ def fill_block(block, name, outcomes, splits, y, sample_weight, classes):
         if reason:
             failures.append(FitFailure(name, fold, reason))
     average_into(block, [(splits[fold][1], values) for fold, values in folds.items()])
+    if block.shape[1] > 1:  # means over different folds, where one lacked a class, need not sum to 1
+        complete = np.isfinite(block).all(axis=1)
+        block[complete] /= block[complete].sum(axis=1, keepdims=True)
     return calibrator, failures
 
 

@@ -255,6 +255,9 @@ class StackingPipeline(ClassifierMixin, MetaEstimatorMixin, NamedEstimatorsMixin
                 if model is not None:
                     scores = predict_scores(model, X, len(self.classes_))
                     block[:] = as_probabilities(scores, self.calibrators_.get(name), len(self.classes_))
+                    n_lost = int((~np.isfinite(block)).any(axis=1).sum())
+                    if n_lost:
+                        raise ValueError(f"NaN or infinite predictions for {n_lost} of {len(block)} rows")
             except Exception as error:
                 failures.append(failure_of(name, None, error))
         R[np.isinf(R)] = np.nan
@@ -311,8 +314,7 @@ class StackingPipeline(ClassifierMixin, MetaEstimatorMixin, NamedEstimatorsMixin
     def _new_meta(self):
         if self.meta is not None:
             return self.meta
-        n_classes = len(getattr(self, "classes_", ()))
-        return request_weights(CFEnsemble(layout="model-major" if n_classes > 2 else "positive"))
+        return request_weights(CFEnsemble())
 
     def _root_seed(self, data_key):
         """With a cache and no seed: from the data, so that the next run asks for the same fits."""
@@ -336,5 +338,7 @@ class StackingPipeline(ClassifierMixin, MetaEstimatorMixin, NamedEstimatorsMixin
         meta = self._new_meta()
         params = metadata_for(self, {"meta": meta}, self._fit_data.metadata)["meta"]
         meta = seeded(meta, self._seed, "meta", None)
+        if meta.get_params(deep=False).get("layout") == "auto":  # nothing needs to be read off the numbers here
+            meta.set_params(layout="positive" if len(self.classes_) == 2 else "model-major")
         self.meta_ = fit_meta(meta, self.oof_, self._fit_data.y, self.classes_, params, self.failures_)
         return self

@@ -233,7 +233,7 @@ class TestNewRows:
 
 @pytest.mark.parametrize("n_classifiers", [3, 5])
 def test_number_of_classifiers_must_match(n_classifiers):
-    message = f"n_classifiers={n_classifiers}, but R has 4 columns: .* leave n_classifiers=None"
+    message = f"n_classifiers={n_classifiers}, but R has predictions of 4 base models: .* leave n_classifiers=None"
     with pytest.raises(ValueError, match=message):
         CFEnsembleTrainer(n_classifiers=n_classifiers).fit(R, Y)
 

@@ -152,3 +152,12 @@ def test_a_callable_need_not_know_missing_cells():
     R = np.array([[0.5, np.nan]])
     C = check_confidence(lambda R, y: R * 2, R, None)
     assert C[0, 0] == 1.0
+
+
+def test_callable_that_is_zero_on_every_row_in_use_is_refused():
+    """Rows of weight 0 do not count."""
+    data = make_predictions(n_samples=40, n_models=3, random_state=0)
+    first = np.arange(40) < 3
+    model = CFEnsemble(confidence=lambda R, y: np.repeat(first[:, None] * 1.0, R.shape[1], axis=1))
+    with pytest.raises(ValueError, match="all zero where R has predictions"):
+        model.fit(data.R, data.y, sample_weight=~first * 1.0)

@@ -319,3 +319,27 @@ def test_the_trainer_has_the_defaults_of_the_ensemble():
     for name, parameter in inspect.signature(CFEnsembleTrainer).parameters.items():
         if name != "n_classifiers":
             assert parameter.default == ensemble[name].default, name
+
+
+def test_a_class_that_a_model_never_saw_is_reconstructed_as_impossible():
+    data = make_predictions(n_samples=300, n_models=4, n_classes=3, random_state=0)
+    R = data.R.copy()
+    R[:, 2] = np.nan
+    R[:, :2] /= R[:, :2].sum(axis=1, keepdims=True)
+    R_hat = CFEnsemble().fit(R, data.y).reconstruct(R)
+    assert not R_hat[:, 2].any()
+    np.testing.assert_allclose(R_hat[:, :2].sum(axis=1), 1.0)
+    np.testing.assert_allclose(R_hat[:, :2], np.clip(R[:, :2], 0.01, 0.99), atol=0.1)
+
+
+def test_training_parameters_set_after_fit_change_nothing_before_the_next_fit():
+    data = make_predictions(n_samples=200, n_models=4, random_state=0)
+    model = CFEnsemble(focal_gamma=2.0, confidence="certainty").fit(data.R, data.y)
+    before = model.predict_proba(data.R)
+    model.set_params(focal_gamma=0.0, confidence="uniform", clip=0.3, aggregator="mean", link="identity")
+    np.testing.assert_array_equal(model.predict_proba(data.R), before)
+
+
+def test_n_classifiers_counts_models_not_columns():
+    data = make_predictions(n_samples=200, n_models=4, n_classes=3, random_state=0)
+    assert CFEnsembleTrainer(n_classifiers=4).fit(data.R, data.y).classifier_factors_.shape[0] == 12

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import average_precision_score, log_loss
 
 from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleTrainer
@@ -305,3 +306,9 @@ def test_unlabelled_rows_take_part_in_reconstruction_only(data):
     only = CFEnsemble("pytorch", latent_dim=3).fit(data.R[:300], data.y[:300])
     assert np.abs(semi.classifier_factors_ - only.classifier_factors_).max() > 1e-4
     assert semi.predict_proba(data.R).shape == (400, 2)
+
+
+def test_running_out_of_steps_is_not_convergence(data):
+    with pytest.warns(ConvergenceWarning, match="max_iter=1"):
+        model = CFEnsemble("pytorch", instance_factors="free", max_iter=1, tol=0.0).fit(data.R, data.y)
+    assert not model.converged_

@@ -140,3 +140,15 @@ def test_several_classes_with_unlabelled_rows():
     meta = CFEnsemble().fit(data.R, y)
     assert meta.classes_.tolist() == ["x", "y", "z"]
     assert np.mean(meta.predict(data.R[300:]) == np.array(["x", "y", "z"])[data.y[300:]]) > 0.6
+
+
+@pytest.mark.parametrize("y", [["a", np.nan, "b"], ["a", None, "b"], np.array(["2020", "NaT", "2021"], dtype="M8[Y]")])
+def test_missing_among_strings_in_a_list_and_dates_is_no_class(y):
+    classes, codes = encode_labels(y)
+    assert len(classes) == 2
+    np.testing.assert_array_equal(codes, [0, -1, 1])
+
+
+def test_strings_mixed_with_numbers_are_refused():
+    with pytest.raises(TypeError, match="y mixes strings and other types"):
+        encode_labels(np.array([1, "a", 1], dtype=object))

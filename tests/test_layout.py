@@ -160,3 +160,12 @@ def test_a_model_that_lacks_a_class_still_counts_for_the_others():
     assert np.isfinite(P).all()
     np.testing.assert_allclose(P.sum(axis=1), 1.0)
     assert (P.argmax(axis=1) == data.y).mean() > 0.6
+
+
+def test_rounding_above_one_does_not_turn_probabilities_into_scores():
+    R = np.random.default_rng(0).random((20, 3))
+    R[0, 0] = 1.0 + 2e-16
+    R[1, 0] = np.float32(1.0000001)
+    assert find_layout(R, 2, "auto").kind == "positive"
+    R[2, 0] = 1.1
+    assert find_layout(R, 2, "auto").kind == "scores"

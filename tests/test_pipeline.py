@@ -18,6 +18,7 @@ from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     KFold,
+    RepeatedKFold,
     RepeatedStratifiedKFold,
     ShuffleSplit,
     StratifiedKFold,
@@ -395,8 +396,10 @@ def test_unlabelled_rows_train_no_base_model_and_get_the_final_models_prediction
 # Parameters
 
 
+@pytest.mark.filterwarnings("ignore:CFEnsemble stopped:sklearn.exceptions.ConvergenceWarning")
 def test_parameters_of_the_base_models():
-    pipeline = StackingPipeline([("tree", DecisionTreeClassifier(max_depth=2)), ("bayes", GaussianNB())], cv=3)
+    models = [("tree", DecisionTreeClassifier(max_depth=2)), ("bayes", GaussianNB())]
+    pipeline = StackingPipeline(models, cv=3, random_state=0)
     assert pipeline.get_params()["tree__max_depth"] == 2
     pipeline.set_params(tree__max_depth=5, bayes="drop", meta=CFEnsemble(), meta__rho=0.9)
     assert pipeline.estimators[0][1].max_depth == 5
@@ -467,3 +470,51 @@ def test_data_that_is_refused():
         pipeline.fit(pd.DataFrame({"a": [], "b": []}), [])
     with pytest.raises(ValueError, match="No row of class 1 has an out-of-fold prediction"):
         stack(GaussianNB(), cv=[(np.arange(len(y)) % 4 != 0, np.arange(len(y)) % 4 == 0)]).fit(X, y)
+
+
+def test_repeats_of_which_one_lacks_a_class_leave_probabilities_that_sum_to_one():
+    X, y = make_classification(500, 8, n_informative=5, n_classes=3, weights=[0.6, 0.37], random_state=0)
+    rare = np.flatnonzero(y == 2)
+    y[rare[2:]] = 0
+    models = [("tree", DecisionTreeClassifier(max_depth=3)), ("bayes", GaussianNB())]
+    cv = RepeatedKFold(n_splits=3, n_repeats=2, random_state=5)
+    with pytest.warns(BaseModelWarning):
+        stack = StackingPipeline(models, meta=CFEnsemble(), cv=cv, random_state=0).fit(X, y)
+    sums = stack.oof_.reshape(500, 2, 3).sum(axis=2)
+    np.testing.assert_allclose(sums[np.isfinite(sums)], 1.0)
+    assert stack.meta_.layout_ == "model-major"
+    assert stack.meta.layout == "auto"
+
+
+class Flipped(GaussianNB):
+    """The mirror of a model, so that the two columns sum to 1."""
+
+    def predict_proba(self, X):
+        return super().predict_proba(X)[:, ::-1]
+
+
+def test_a_model_and_its_mirror_are_two_models():
+    X, y = make_classification(200, random_state=0)
+    models = [("bayes", GaussianNB()), ("flipped", Flipped())]
+    stack = StackingPipeline(models, meta=CFEnsemble(), cv=3, random_state=0).fit(X, y)
+    assert stack.meta_.layout_ == "positive"
+    assert stack.meta_.coef_[0] > stack.meta_.coef_[1]
+
+
+class NanAtPrediction(GaussianNB):
+    """Fine in training, and NaN for rows far out."""
+
+    def predict_proba(self, X):
+        return np.where(np.abs(X).max(axis=1, keepdims=True) > 100, np.nan, super().predict_proba(X))
+
+
+def test_nan_predictions_for_new_rows_are_reported():
+    X, y = make_classification(200, random_state=0)
+    models = [("nan", NanAtPrediction()), ("tree", DecisionTreeClassifier(max_depth=3))]
+    stack = StackingPipeline(models, cv=3, random_state=0).fit(X, y)
+    new = X[:5].copy()
+    new[0] = 1000.0
+    with pytest.warns(BaseModelWarning, match="NaN or infinite predictions for 1 of 5 rows"):
+        R = stack.base_predictions(new)
+    assert np.isnan(R[0, 0])
+    assert np.isfinite(R[1:, 0]).all()
