@@ -321,6 +321,7 @@ def _free(loss, X, theta, *, max_iter, tol):
             best, best_X = value, X.detach().clone()
         if step - improved >= PATIENCE:
             return best_X.cpu().numpy().astype(np.float64), True, step + 1
+        Y.grad /= loss.v[:, None]  # Adam's epsilon must not see how many copies of itself a row stands for
         adam.step()
         schedule.step()
         if problem.nonnegative and len(theta):
