@@ -260,19 +260,21 @@ def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative,
         theta, _, history, converged = solve(start, aggregator_reg, s, gamma)
         return AggregatorFit(theta[:p], theta[p:], float(aggregator_reg), history, converged)
 
-    thetas, costs = [start], []
+    fits: list[tuple] = []
+    costs = []
     for strength in STRENGTHS:
-        theta, hessian, history, _ = solve(thetas[-1], strength, v, 0.0)
-        thetas.append(theta)
+        fits.append(solve(fits[-1][0] if fits else start, strength, v, 0.0))
+        theta, hessian, history, _ = fits[-1]
         costs.append(_evidence_cost(theta, n * hessian, n * history[-1], p, strength / S, nonnegative))
+    tilted = gamma > 0 or not np.array_equal(s, v)  # else (2) is the likelihood, and is minimised already
     belief = np.exp(min(costs) - np.array(costs))
     belief /= belief.sum()
     theta, history, converged = np.zeros(len(start)), [], True
-    for share, fitted, strength in zip(belief, thetas[1:], STRENGTHS, strict=True):
+    for share, fit, strength in zip(belief, fits, STRENGTHS, strict=True):
         if share > 1e-9:
-            fitted, _, steps, done = solve(fitted, strength, s, gamma)
+            fitted, _, steps, done = solve(fit[0], strength, s, gamma) if tilted else fit
             theta += share * fitted
-            history, converged = history + steps, converged and done
+            history, converged = history + (steps if tilted else steps[-1:]), converged and done
     return AggregatorFit(theta[:p], theta[p:], float(np.exp(belief @ np.log(STRENGTHS))), history, converged)
 
 

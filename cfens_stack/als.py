@@ -4,7 +4,7 @@ import numpy as np
 
 from cfens_stack.base import BaseCFEnsemble
 from cfens_stack.confidence import label_aware, mean_one_scale
-from cfens_stack.least_squares import fold_in, sweep
+from cfens_stack.least_squares import sweep
 from cfens_stack.training import Solution, is_imbalanced, train_aggregator
 
 
@@ -108,9 +108,7 @@ def train_als(problem, settings):
         max_iter=settings.max_iter,
         tol=settings.tol,
     )
-    rows = problem.labelled
-    C = problem.C if problem.C.ndim == 1 else problem.C[rows]
-    fit, W, b = train_aggregator(problem, fold_in(problem.Z[rows], C, X, problem.ridge_y), X, settings)
+    fit, W, b = train_aggregator(problem, X, settings)
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
     return Solution(X, W, b, fit.aggregator_reg, history, len(values), converged and fit.converged)
 

@@ -12,11 +12,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeatures
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cfens_stack.aggregation import AGGREGATORS
 from cfens_stack.confidence import CONFIDENCES, calibration, certainty, check_confidence, mean_one_scale
-from cfens_stack.labels import encode_labels
+from cfens_stack.labels import encode_labels, row_weights
 from cfens_stack.layout import LAYOUTS, find_layout
 from cfens_stack.least_squares import blocks, fold_in, ridges
 from cfens_stack.link import LINKS, apply_link, centre, invert_link, standardise
@@ -86,8 +86,7 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         self.classes_, y = encode_labels(y)
         check_consistent_length(R, y)
         v = row_weights(sample_weight, R, y, self.classes_)
-        solution, columns = self._solve(R, y, v)
-        self._store(solution, columns)
+        self._store(self._solve(R, y, v))
         if not self.converged_:
             warnings.warn(
                 f"{type(self).__name__} stopped after max_iter={self.max_iter} iterations without reaching "
@@ -111,7 +110,7 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
             Columns in the order of `classes_`.
         """
         R = self._check_new(R)
-        W = np.atleast_2d(self.coef_)[:, self._columns]
+        W = np.atleast_2d(self.coef_)[:, self._layout.columns]
         V, b = self._loadings().T @ W.T, self.intercept_ + W @ self.column_means_
         scores = np.concatenate([self._fold_in(R[rows]) @ V + b for rows in blocks(len(R), PREDICT_BLOCK_ROWS)])
         P = softmax(scores, axis=1) if scores.shape[1] > 1 else np.column_stack([expit(-scores), expit(scores)])
@@ -145,7 +144,7 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         R_hat = np.full(R.shape, np.nan)
         if self.link_ == "logit":
             G[:, self._unseen] = -np.inf  # a class that a model never gave a probability has none
-        R_hat[:, self._columns] = invert_link(G, self.link_, self._layout.n_outputs)
+        R_hat[:, self._layout.columns] = invert_link(G, self.link_, self._layout.n_outputs)
         if self._layout.mirrors is not None:
             R_hat[:, self._layout.mirrors] = 1.0 - R_hat[:, self._layout.columns]
         return R_hat
@@ -170,7 +169,7 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
             )
 
     def _solve(self, R, y, v):
-        """Layout, then rows and columns with predictions, then training: (Solution, columns of R in use)."""
+        """Layout, then rows and columns with predictions, then training: Solution."""
         outside = (R < 0) | (R > 1)
         if self.strict and outside.any():
             raise ValueError(
@@ -193,7 +192,7 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
             raise ValueError(
                 f"No labelled row of class {self.classes_[~present][0]!r} has a prediction: every class needs one."
             )
-        return self._train(self._problem(R, y, v, C)), columns
+        return self._train(self._problem(R, y, v, C))
 
     def _models_with_predictions(self, R, v):
         """Which models have scored a row of positive weight: ndarray of bool; warns of the others."""
@@ -261,9 +260,9 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
             C = self._model_confidence
         return np.where(observed, C, 0.0)
 
-    def _store(self, solution, columns):
+    def _store(self, solution):
         """Learned state; weights and factors of models without predictions are zero."""
-        self._columns = columns
+        columns = self._layout.columns
         self.classifier_factors_ = np.zeros((self.n_features_in_, solution.X.shape[1]))
         self.classifier_factors_[columns] = solution.X
         W = np.zeros((len(solution.W), self.n_features_in_))
@@ -277,7 +276,7 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
 
     def _loadings(self):
         """s X of the columns in use: the link-scale reconstruction is mu + Y (s X)'."""
-        return self.scale_ * self.classifier_factors_[self._columns]
+        return self.scale_ * self.classifier_factors_[self._layout.columns]
 
     def _labels(self, y):
         """Labels of class codes, None for unlabelled rows: what a confidence callable is given."""
@@ -292,23 +291,9 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     def _fold_in(self, R):
         """Instance factors of validated rows, (n, d)."""
         C = check_confidence(self._confidence, R, None)
-        R, C = R[:, self._columns], C if C is None else C[:, self._columns]
+        R, C = R[:, self._layout.columns], C if C is None else C[:, self._layout.columns]
         observed = np.isfinite(R)
         G = apply_link(R, self.link_, self._clip, self._layout.n_outputs)
         Z = standardise(G, observed, self.column_means_, self.scale_)
         C = self._cell_confidence(R, observed, C) * self._confidence_scale
-        return fold_in(Z, C, self.classifier_factors_[self._columns], self._ridge_y)
-
-
-def row_weights(sample_weight, R, y, classes):
-    """Validated sample weights; every class keeps some."""
-    if sample_weight is None:
-        return np.ones(len(R))
-    v = _check_sample_weight(sample_weight, R, dtype=np.float64, ensure_non_negative=True)
-    mass = np.bincount(y[y >= 0], weights=v[y >= 0], minlength=len(classes))
-    if not mass.all():
-        raise ValueError(
-            f"sample_weight gives class {classes[mass.argmin()]!r} a total weight of 0: every class needs a labelled "
-            "row of positive weight."
-        )
-    return v
+        return fold_in(Z, C, self.classifier_factors_[self._layout.columns], self._ridge_y)

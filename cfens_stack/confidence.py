@@ -99,7 +99,6 @@ def check_confidence(confidence, R, y, used=...):
     if not np.isfinite(cells).all() or (cells < 0).any() or (y is not None and not C[used][np.isfinite(R[used])].any()):
         raise ValueError(
             f"confidence={confidence!r} returned values that are negative, not finite or all zero where R has "
-            f"predictions: "
-            "return numbers >= 0, some of them positive."
+            "predictions: return numbers >= 0, some of them positive."
         )
     return C

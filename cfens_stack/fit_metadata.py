@@ -2,29 +2,13 @@
 
 import warnings
 
-import numpy as np
 from sklearn import get_config
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
-from sklearn.utils.validation import _check_sample_weight, has_fit_parameter
+from sklearn.utils.validation import has_fit_parameter
 
 from cfens_stack.failures import BaseModelWarning
-from cfens_stack.labels import UNLABELLED
-
-
-def check_weights(sample_weight, X, y, classes):
-    """Validated sample weights, None if there are none; every class keeps some."""
-    if sample_weight is None:
-        return None
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    mass = np.bincount(y[y != UNLABELLED], weights=weights[y != UNLABELLED], minlength=len(classes))
-    if not mass.all():
-        raise ValueError(
-            f"sample_weight gives class {classes.tolist()[mass.argmin()]!r} a total weight of 0: every class needs "
-            "a row of positive weight."
-        )
-    return weights
 
 
 def request_weights(model):

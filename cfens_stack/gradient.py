@@ -140,21 +140,19 @@ def train_pytorch(problem, settings):
     if settings.use_label_aware_confidence is True:
         raise ValueError(
             "use_label_aware_confidence=True does not apply to the PyTorch trainer: it weighs cells by the labels "
-            "where a "
-            "closed form has no gradient of the supervision, and here the gradient is exact. Use trainer='als', or "
-            "use_label_aware_confidence='auto' or False."
+            "where a closed form has no gradient of the supervision, and here the gradient is exact. Use "
+            "trainer='als', or use_label_aware_confidence='auto' or False."
         )
     find_device(settings.device)  # an error now, not after the factors
-    rows, limits = problem.labelled, {"max_iter": settings.max_iter, "tol": settings.tol}
+    limits = {"max_iter": settings.max_iter, "tol": settings.tol}
     latent_dim = min(settings.latent_dim, problem.Z.shape[1])
     X, _, _ = train_factors(problem.Z, problem.C, problem.v, latent_dim, problem.ridge_x, problem.ridge_y, **limits)
-    C = problem.C if problem.C.ndim == 1 else problem.C[rows]
-    start, _, _ = train_aggregator(problem, fold_in(problem.Z[rows], C, X, problem.ridge_y), X, settings)
+    start, _, _ = train_aggregator(problem, X, settings)
     loss = JointLoss(problem, settings, start.aggregator_reg)
     theta = np.append(start.w, start.b) if settings.aggregator == "weighted" else np.empty(0)
     minimiser = _projected if settings.instance_factors == "projected" else _free
     X, converged, n_iter = minimiser(loss, X, theta, **limits)
-    fit, W, b = train_aggregator(problem, fold_in(problem.Z[rows], C, X, problem.ridge_y), X, settings)
+    fit, W, b = train_aggregator(problem, X, settings)
     history = {name: np.array(values) for name, values in loss.history.items()}
     return Solution(X, W, b, fit.aggregator_reg, history, n_iter, converged and fit.converged)
 
@@ -319,15 +317,16 @@ def _free(loss, X, theta, *, max_iter, tol):
             improved = step
         if value < best:
             best, best_X = value, X.detach().clone()
-        if step - improved >= PATIENCE:
-            return best_X.cpu().numpy().astype(np.float64), True, step + 1
+        stalled = step - improved >= PATIENCE
+        if stalled:
+            break
         Y.grad /= loss.v[:, None]  # Adam's epsilon must not see how many copies of itself a row stands for
         adam.step()
         schedule.step()
         if problem.nonnegative and len(theta):
             with torch.no_grad():
                 theta[:p].clamp_(min=0.0)
-    return best_X.cpu().numpy().astype(np.float64), False, steps
+    return best_X.cpu().numpy().astype(np.float64), stalled, step + 1
 
 
 def find_device(device):

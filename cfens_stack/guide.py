@@ -8,10 +8,9 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from cfens_stack.base import row_weights
 from cfens_stack.ensemble import CFEnsemble
 from cfens_stack.evidence import MEASURED, SWITCHES
-from cfens_stack.labels import encode_labels
+from cfens_stack.labels import encode_labels, row_weights
 from cfens_stack.layout import LAYOUTS, find_layout
 from cfens_stack.training import imbalanced_below, rarest_share
 

@@ -1,10 +1,11 @@
-"""Labels with missing entries: equation (9) of the design."""
+"""Labels with missing entries, equation (9) of the design, and the weights of their rows."""
 
 import sys
 
 import numpy as np
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight
 
 UNLABELLED = -1
 
@@ -65,3 +66,33 @@ def is_missing(y):
     pandas = sys.modules.get("pandas")  # without pandas imported there is no pandas.NA to be found
     NA = pandas.NA if pandas else None
     return np.array([label is None or label is NA or label != label for label in y], dtype=bool)
+
+
+def check_weights(sample_weight, X, y, classes):
+    """Validated sample weights, None if there are none; every class keeps some.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n,) or None
+    X : array-like with n rows
+    y : ndarray of int, shape (n,)
+        Class codes, -1 without a label.
+    classes : ndarray of shape (K,)
+    """
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    labelled = y != UNLABELLED
+    mass = np.bincount(y[labelled], weights=weights[labelled], minlength=len(classes))
+    if not mass.all():
+        raise ValueError(
+            f"sample_weight gives class {classes.tolist()[mass.argmin()]!r} a total weight of 0: every class needs a "
+            "labelled row of positive weight."
+        )
+    return weights
+
+
+def row_weights(sample_weight, X, y, classes):
+    """Validated sample weights, 1 for every row if there are none: ndarray of shape (n,)."""
+    weights = check_weights(sample_weight, X, y, classes)
+    return np.ones(len(y)) if weights is None else weights

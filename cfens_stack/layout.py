@@ -78,8 +78,7 @@ def find_layout(R, n_classes, layout):
         if K > 2:
             raise ValueError(
                 f"layout='positive' means one column a model, the probability of the second of two classes, but y "
-                f"has {K} "
-                "classes. Pass K columns a model and layout='model-major' or 'class-major'."
+                f"has {K} classes. Pass K columns a model and layout='model-major' or 'class-major'."
             )
         return Layout("positive", everything, 1)
     if layout in ("model-major", "class-major"):
@@ -103,14 +102,13 @@ def _read_layout(R, K):
             raise ValueError(
                 f"layout='auto' is ambiguous: the {m} columns sum to 1 for {K} classes both model by model and class "
                 "by class. Pass layout='model-major' (the columns of one model stand together, as scikit-learn passes "
-                "them) "
-                "or layout='class-major'."
+                "them) or layout='class-major'."
             )
-    if K == 2 and readings:
+    if K == 2:
+        if not readings:
+            return Layout("positive", everything, 1)
         pairs = readings[0].columns
         return Layout("positive", pairs[1::2], 1, mirrors=pairs[::2])
-    if K == 2:
-        return Layout("positive", everything, 1)
     if not readings:
         logger.warning(
             "layout='auto' found no groups of %d columns that sum to 1 among the %d columns of R and takes them for "

@@ -1,11 +1,9 @@
-"""The objective (1)-(3) of the design, written as it reads: what both trainers minimise, and what they report.
+"""The objective (1) and (3) of the design, written as it reads; (2) is `aggregation.supervision`.
 
-Trainers have faster ways to the same numbers; the tests hold them against these functions.
+Trainers have faster ways to the value of (1); the tests hold them against `reconstruction`.
 """
 
 import numpy as np
-
-from cfens_stack.aggregation import supervision
 
 
 def reconstruction(Z, C, v, X, Y, lambda_reg):
@@ -30,6 +28,3 @@ def reconstruction(Z, C, v, X, Y, lambda_reg):
 def joint(L_recon, L_sup, rho):
     """L of equation (3)."""
     return rho * L_recon + (1.0 - rho) * L_sup
-
-
-__all__ = ["joint", "reconstruction", "supervision"]

@@ -16,7 +16,7 @@ def n_columns(classes):
     return 1 if len(classes) == 2 else len(classes)
 
 
-def blocks(R, names, classes):
+def model_columns(R, names, classes):
     """Name and columns (a view) of each model in the prediction matrix."""
     width = n_columns(classes)
     return [(name, R[:, u * width : (u + 1) * width]) for u, name in enumerate(names)]
@@ -46,7 +46,7 @@ def fill_matrix(R, names, outcomes, splits, y, sample_weight, classes):
     estimators: list[Any] = []
     calibrators: dict[str, LogisticRegression] = {}
     failures: list[FitFailure] = []
-    for name, block in blocks(R, names, classes):
+    for name, block in model_columns(R, names, classes):
         *folds, final = (outcomes.pop(0) for _ in range(len(splits) + 1))
         calibrator, failed = fill_block(block, name, folds, splits, y, sample_weight, classes)
         failures += failed

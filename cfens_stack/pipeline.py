@@ -16,11 +16,11 @@ from cfens_stack.base_models import FitTask, run_fits, seeded
 from cfens_stack.default_pool import default_estimators
 from cfens_stack.ensemble import CFEnsemble
 from cfens_stack.failures import failure_of, report_fits, report_predictions
-from cfens_stack.fit_metadata import check_weights, metadata_for, request_weights, split_metadata
-from cfens_stack.labels import UNLABELLED, encode_labels
+from cfens_stack.fit_metadata import metadata_for, request_weights, split_metadata
+from cfens_stack.labels import UNLABELLED, check_weights, encode_labels
 from cfens_stack.meta_fit import check_meta_classes, fit_meta
 from cfens_stack.named_estimators import NamedEstimatorsMixin, named
-from cfens_stack.out_of_fold import blocks, fill_matrix, n_columns
+from cfens_stack.out_of_fold import fill_matrix, model_columns, n_columns
 from cfens_stack.scores import as_probabilities, predict_scores
 from cfens_stack.splits import make_splits
 from cfens_stack.tables import check_rows
@@ -249,7 +249,7 @@ class StackingPipeline(ClassifierMixin, MetaEstimatorMixin, NamedEstimatorsMixin
         X = check_rows(self, X, reset=False)
         R = np.full((X.shape[0], self.oof_.shape[1]), np.nan)
         failures = []
-        for name, block in blocks(R, self.model_names_, self.classes_):
+        for name, block in model_columns(R, self.model_names_, self.classes_):
             model = self.named_estimators_[name]
             try:
                 if model is not None:

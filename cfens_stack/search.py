@@ -14,10 +14,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from cfens_stack.base import row_weights
 from cfens_stack.ensemble import CFEnsemble
 from cfens_stack.guide import recommend
-from cfens_stack.labels import encode_labels
+from cfens_stack.labels import check_weights, encode_labels
 from cfens_stack.layout import find_layout
 from cfens_stack.search_evaluation import fingerprint, make_evaluation
 from cfens_stack.search_pruning import FoldPruner
@@ -248,7 +247,7 @@ class CFEnsembleSearch(ClassifierMixin, BaseEstimator):
         self.classes_, codes = encode_labels(y)
         groups = None if groups is None else column_or_1d(groups)
         check_consistent_length(R, codes, groups)
-        v = None if sample_weight is None else row_weights(sample_weight, R, codes, self.classes_)
+        v = check_weights(sample_weight, R, codes, self.classes_)
         base = self._base_estimator(R)
         self.guidance_ = recommend(R, y, sample_weight=v, layout=base.layout)
         rows = SEARCH_SPACE if self.space is None else self.space

@@ -11,6 +11,7 @@ from sklearn import config_context
 from sklearn.metrics import get_scorer
 
 from cfens_stack.labels import UNLABELLED
+from cfens_stack.search_pruning import corrected_standard_error
 from cfens_stack.splits import make_splits
 
 POSITIVES_WANTED = 100  # rarest-class rows scored a trial, over all repetitions, before folds stop being repeated
@@ -64,15 +65,8 @@ class Evaluation:
             yield score
 
     def standard_error(self, scores):
-        """Standard error of the mean score, with the correction of Nadeau and Bengio for overlapping training parts.
-
-        References
-        ----------
-        C. Nadeau, Y. Bengio (2003), "Inference for the generalization error", Machine Learning 52.
-        """
-        if len(scores) < 2:
-            return float("nan")
-        return float(np.sqrt((1.0 / len(scores) + self.overlap) * np.var(scores, ddof=1)))
+        """Standard error of the mean score, corrected for overlapping training parts; NaN for one fold."""
+        return corrected_standard_error(scores, self.overlap) if len(scores) > 1 else float("nan")
 
     def _score(self, params, train, test):
         model = type(self.estimator)(**{**self.estimator.get_params(deep=False), **params})

@@ -4,6 +4,23 @@ import numpy as np
 from scipy.special import stdtr
 
 
+def corrected_standard_error(values, overlap):
+    """Standard error of the mean over folds whose training parts overlap: sqrt((1 / J + overlap) var(values)).
+
+    Parameters
+    ----------
+    values : array-like of shape (J,), J >= 2
+        Scores, or differences of scores.
+    overlap : float
+        Mean of test rows over training rows: 1 / (k - 1) for k folds.
+
+    References
+    ----------
+    C. Nadeau, Y. Bengio (2003), "Inference for the generalization error", Machine Learning 52.
+    """
+    return float(np.sqrt((1.0 / len(values) + overlap) * np.var(values, ddof=1)))
+
+
 class FoldPruner:
     """Optuna pruner for cross-validation: stops a trial whose folds are significantly behind those of the best.
 
@@ -44,7 +61,6 @@ class FoldPruner:
 
     def p_value(self, differences):
         """Probability of a mean difference as low as this one between equals."""
-        J = len(differences)
-        error = np.sqrt((1.0 / J + self.overlap) * np.var(differences, ddof=1))
+        error = corrected_standard_error(differences, self.overlap)
         with np.errstate(divide="ignore"):
-            return stdtr(J - 1, differences.mean() / error)
+            return stdtr(len(differences) - 1, differences.mean() / error)

@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from cfens_stack.search_pruning import corrected_standard_error
+
 SELECTIONS = ("best", "one-standard-error", "average")
 
 
@@ -80,7 +82,7 @@ def simplest_near_best(trials, space, overlap):
 
     def is_near(trial):
         behind = best - np.array(list(trial.intermediate_values.values()))
-        error = np.sqrt((1.0 / len(behind) + overlap) * np.var(behind, ddof=1)) if len(behind) > 1 else 0.0
+        error = corrected_standard_error(behind, overlap) if len(behind) > 1 else 0.0
         return behind.mean() <= error
 
     def complexity(trial):

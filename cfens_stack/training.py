@@ -6,6 +6,7 @@ import numpy as np
 
 from cfens_stack.aggregation import AggregatorFit, average_slope, average_weights, fit_aggregator
 from cfens_stack.layout import Layout
+from cfens_stack.least_squares import fold_in
 
 IMBALANCED_BELOW = 0.2  # share of the rarest class, section 4 of the design
 
@@ -107,13 +108,12 @@ def aggregator_columns(problem):
     return source, target, w0 * problem.unit, b0 + np.bincount(target, weights=w0 * problem.mu)
 
 
-def train_aggregator(problem, Y, X, settings):
-    """(W, b) on the fold-in factors Y of the labelled rows: minimiser of (2), or the plain average.
+def train_aggregator(problem, X, settings):
+    """(W, b) on the fold-in factors of the labelled rows: minimiser of (2), or the plain average.
 
     Parameters
     ----------
     problem : Problem
-    Y : ndarray of shape (n_labelled, d)
     X : ndarray of shape (q, d)
     settings : estimator
         Read for `aggregator`, `aggregator_reg` and `focal_gamma`.
@@ -130,18 +130,20 @@ def train_aggregator(problem, Y, X, settings):
     if settings.aggregator == "mean":
         fit = AggregatorFit(w0, b0, np.inf, [], True)
     else:
+        rows = problem.labelled
+        C = problem.C if problem.C.ndim == 1 else problem.C[rows]
         fit = fit_aggregator(
-            Y,
+            fold_in(problem.Z[rows], C, X, problem.ridge_y),
             problem.scale / problem.unit * X[source],
             target,
-            problem.y[problem.labelled],
+            problem.y[rows],
             problem.s,
             gamma=settings.focal_gamma,
             w0=w0,
             b0=b0,
             aggregator_reg=settings.aggregator_reg,
             nonnegative=problem.nonnegative,
-            v=problem.v[problem.labelled],
+            v=problem.v[rows],
         )
     W = np.zeros((len(b0), len(X)))
     W[target, source] = fit.w / problem.unit

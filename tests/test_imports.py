@@ -22,9 +22,8 @@ STAGES = [
     {"base", "out_of_fold"},
     {"als"},
     {"gradient"},
-    {"ensemble", "evidence"},
-    {"guide", "search_evaluation", "search_pruning", "search_selection", "search_space"}
-    | {"search_storage", "search_workers"},
+    {"ensemble", "evidence", "search_pruning"},
+    {"guide", "search_evaluation", "search_selection", "search_space"} | {"search_storage", "search_workers"},
     {"search_trials"},
     {"pipeline", "search"},
     {"plugins"},
