@@ -2,7 +2,7 @@
 
 Both trainers, at full rank and at rank 4, on real imbalanced sets: average precision, ROC AUC and log loss on held-out
 rows, and seconds to fit. Families of near-duplicate sets are averaged first. Prints a table. Takes about two minutes
-once the base-model predictions are there (`recipes/real_sets.py`, ten minutes the first time).
+once the base-model predictions are there (`recipes/real_sets.py --quick`, five minutes the first time).
 """
 
 import argparse
@@ -30,7 +30,7 @@ VARIANTS = {
 def main():
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows = []
-    for name, family, fold, R, y, R_test, y_test in real_sets():
+    for name, family, fold, R, y, R_test, y_test in real_sets(quick=True):
         for variant, meta in VARIANTS.items():
             start = time.perf_counter()
             p = meta.fit(R, y).predict_proba(R_test)[:, 1]

@@ -1,25 +1,37 @@
 """Base-model predictions on real imbalanced sets, made once and kept: what the other recipes compare meta-learners on.
 
-For each KEEL set, `N_FOLDS` stratified outer folds. In each, `StackingPipeline` makes out-of-fold predictions on the
-training part and predicts the test part with the refitted models, so that no model has seen a test row. Results lie in
-`recipes/.cache`; delete it to start again. Run as a script to fill the cache; 16 sets take about ten minutes on two
-cores.
+For each KEEL set with at least 20 positives, five stratified outer folds. In each, `StackingPipeline` makes out-of-fold
+predictions of 17 base models on the training part (four inner folds) and predicts the test part with the refitted
+models, so that no model has seen a test row. Results lie in `recipes/.cache`; delete it to start again. Run as a script
+to fill the cache, which takes about an hour on two cores and goes on where it was stopped; --quick, enough for the
+recipes' own --quick, takes about five minutes.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-from joblib import Memory
+from imblearn.ensemble import BalancedRandomForestClassifier
+from joblib import Memory, Parallel, delayed
+from lightgbm import LGBMClassifier
+from sklearn.base import clone
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from cfens_stack import CFEnsemble, StackingPipeline
-from cfens_stack.datasets import keel_family, load_keel
+from cfens_stack.datasets import keel_family, list_keel, load_keel
+from cfens_stack.default_pool import default_estimators
 
-N_FOLDS = 3
-# One or two sets of each family of near-duplicates, with at least 20 positives and from 0.8 to 35 % of them.
-SETS = [
+N_FOLDS = 5
+MIN_POSITIVES = 20
+# One or two sets of each family of near-duplicates: enough for a first look.
+QUICK = [
     "abalone19",
     "abalone9-18",
     "car-good",
@@ -41,27 +53,56 @@ SETS = [
 memory = Memory(Path(__file__).parent / ".cache", verbose=0)
 
 
+def base_models():
+    """The default pool and seven more: margins, a tree, a net, a discriminant, and three that boost or rebalance."""
+    pool = default_estimators()
+    table = clone(dict(pool)["logistic"][:-1])  # standardised numbers, 0/1 columns for categories
+    more = {
+        "balanced_logistic": LogisticRegression(max_iter=2000, class_weight="balanced"),
+        "quadratic": QuadraticDiscriminantAnalysis(reg_param=0.1),
+        "svm": SVC(class_weight="balanced"),
+        "tree": DecisionTreeClassifier(min_samples_leaf=10),
+        "net": MLPClassifier((32,), alpha=1e-2, early_stopping=True, max_iter=200),
+        "lightgbm": LGBMClassifier(n_estimators=60, min_child_samples=5, num_leaves=15, n_jobs=1, verbose=-1),
+        "undersampled_forest": BalancedRandomForestClassifier(
+            100, sampling_strategy="all", replacement=True, bootstrap=False
+        ),
+    }
+    for name, model in more.items():
+        pool.append((name, clone(table)))
+        pool[-1][1].steps.append((name, model))
+    return pool
+
+
 @memory.cache
-def predictions(name, fold, seed=0):
-    """Predictions of the default pool of base models on one outer fold of a KEEL set.
+def predictions(name, fold, collection):
+    """Predictions of the base models on one outer fold of a KEEL set.
 
     Returns
     -------
     R, y, R_test, y_test : ndarrays of shape (n, m), (n,), (n_test, m), (n_test,)
+        With K > 2 classes m counts columns, K a model.
     """
-    data = load_keel(name)
-    folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
+    data = load_keel(name, collection=collection)
+    folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
     train, test = list(folds.split(data.data, data.target))[fold]
-    stack = StackingPipeline(meta=CFEnsemble(aggregator="mean"), n_jobs=2, random_state=seed)
-    stack.fit(data.data[train], data.target[train])
-    return stack.oof_, data.target[train], stack.base_predictions(data.data[test]), data.target[test]
+    stack = StackingPipeline(base_models(), meta=CFEnsemble(aggregator="mean"), cv=4, n_jobs=1, random_state=fold)
+    with threadpool_limits(1):
+        stack.fit(data.data[train], data.target[train])
+        return stack.oof_, data.target[train], stack.base_predictions(data.data[test]), data.target[test]
 
 
-def real_sets(names=SETS):
+def tasks(quick=False, collection="imbalanced"):
+    """(name, fold) of every outer fold; the sets with at least 20 positives, or in every class."""
+    several = collection == "balanced"
+    names = QUICK if quick else list_keel(collection, min_positives=MIN_POSITIVES, min_classes=3 if several else 2)
+    return [(name, fold) for fold in range(N_FOLDS) for name in names]
+
+
+def real_sets(quick=False, collection="imbalanced"):
     """Every (name, family, fold, R, y, R_test, y_test), with a progress bar while the cache is being filled."""
-    tasks = [(name, fold) for name in names for fold in range(N_FOLDS)]
-    for name, fold in tqdm(tasks, desc="real sets", unit="fold"):
-        yield (name, keel_family(name), fold, *predictions(name, fold))
+    for name, fold in tqdm(tasks(quick, collection), desc="real sets", unit="fold"):
+        yield (name, keel_family(name), fold, *predictions(name, fold, collection))
 
 
 def family_means(table, by):
@@ -71,12 +112,22 @@ def family_means(table, by):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help=f"only {len(QUICK)} sets")
+    parser.add_argument("--collection", choices=("imbalanced", "balanced"), default="imbalanced")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    arguments = parser.parse_args()
     import real_sets as module  # the cache goes by module name, which is not __main__ for the other recipes
 
-    for name, family, fold, R, y, _, y_test in module.real_sets():
+    todo = module.tasks(arguments.quick, arguments.collection)
+    fits = (delayed(module.predictions)(name, fold, arguments.collection) for name, fold in todo)
+    done = Parallel(arguments.jobs, return_as="generator_unordered")(fits)
+    for _ in tqdm(done, total=len(todo), desc="real sets", unit="fold"):
+        pass
+    for name, family, fold, R, y, _, y_test in module.real_sets(arguments.quick, arguments.collection):
         if fold == 0:
-            size = f"rows {len(y) + len(y_test):5d} positive {np.mean(y):6.1%} models {R.shape[1]}"
+            size = (
+                f"rows {len(y) + len(y_test):5d} rarest class {np.bincount(y).min() / len(y):6.1%} columns {R.shape[1]}"
+            )
             print(f"{name:26s} family {family:14s} {size}")
 
 
