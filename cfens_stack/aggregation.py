@@ -87,6 +87,11 @@ def sigmoid_focal_loss(scores, y, gamma):
     """
     sign = 2.0 * y - 1.0
     u = sign * scores[:, 0]
+    if gamma == 0:
+        e = np.exp(-np.abs(u))  # one exponential for p, q and log p, exact in the tails
+        larger, smaller = 1.0 / (1.0 + e), e / (1.0 + e)
+        slope = -sign * np.where(u > 0, smaller, larger)
+        return np.log1p(e) - np.minimum(u, 0.0), slope[:, None], (larger * smaller)[:, None, None]
     log_p, p, q = log_expit(u), expit(u), expit(-u)  # p = p_t, q = 1 - p_t, all exact in the tails
     modulation = q**gamma
     # d/du of -q^gamma log p, by p' = p q and q' = -p q: the modulating factor has a derivative too (mistake 5)
@@ -149,7 +154,65 @@ def supervision(theta, Y, M, t, y, s, gamma, w0, strength):
     gradient : ndarray of shape (p + S,)
     hessian : ndarray of shape (p + S, p + S)
     """
-    S, size, p = t[-1] + 1, Y.shape[1], len(w0)
+    return _add_penalty(_mean_loss(theta, Y, M, t, y, s, gamma), theta, w0, strength)
+
+
+def minimise(theta, Y, M, t, y, s, *, gamma, w0, strength, nonnegative, loss=None):
+    """Minimise (2) from theta by projected Newton steps (Bertsekas 1982), with w >= 0 if `nonnegative`.
+
+    Parameters
+    ----------
+    loss : tuple, default=None
+        What an earlier call with another strength and the same data returned as `loss` at this theta: saves a pass.
+
+    Returns
+    -------
+    theta : ndarray of shape (p + S,)
+    hessian : ndarray of shape (p + S, p + S)
+        At theta.
+    history : list of float
+        Objective (2) before each step.
+    converged : bool
+    loss : tuple
+        The mean loss at theta, with its gradient and Hessian.
+    """
+    lower = np.full(len(theta), -np.inf)
+    lower[: len(w0)] = 0.0 if nonnegative else -np.inf
+
+    def evaluate(theta, loss=None):
+        loss = _mean_loss(theta, Y, M, t, y, s, gamma) if loss is None else loss
+        return loss, *_add_penalty(loss, theta, w0, strength)
+
+    loss, value, gradient, hessian = evaluate(theta, loss)
+    history = [value]
+    for _ in range(MAX_ITER):
+        # A weight at its bound, or nearly, that the gradient presses against it goes there and leaves the Newton
+        # system.
+        near = min(NEAR_BOUND, np.abs(theta - np.maximum(theta - gradient, lower)).max())
+        pinned = (theta <= lower + near) & (gradient > 0)
+        step = np.where(pinned, lower - theta, 0.0) if nonnegative else np.zeros_like(theta)
+        free = ~pinned
+        step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
+        decrement = -gradient @ step
+        if decrement <= DECREMENT_TOLERANCE * max(1.0, abs(value)):
+            return theta, hessian, history, True, loss
+        length = 1.0
+        while length > 1e-10:
+            trial = np.maximum(theta + length * step, lower)
+            evaluated = evaluate(trial)
+            if evaluated[1] <= value + 1e-4 * gradient @ (trial - theta):
+                break
+            length /= 2.0
+        else:  # rounding ends the search
+            return theta, hessian, history, bool(decrement <= 1e-9 * max(1.0, abs(value))), loss
+        theta, (loss, value, gradient, hessian) = trial, evaluated
+        history.append(value)
+    return theta, hessian, history, False, loss
+
+
+def _mean_loss(theta, Y, M, t, y, s, gamma):
+    """The first term of (2) with its gradient and Hessian in theta: one pass over the rows."""
+    S, size = t[-1] + 1, Y.shape[1]
     V = np.zeros((size, S))
     np.add.at(V.T, t, theta[:, None] * M)
     focal_loss = sigmoid_focal_loss if S == 1 else softmax_focal_loss
@@ -169,60 +232,22 @@ def supervision(theta, Y, M, t, y, s, gamma, w0, strength):
             block = M[t == k] @ curvatures[k, l] @ M[t == l].T
             hessian[np.ix_(t == k, t == l)] = block
             hessian[np.ix_(t == l, t == k)] = block.T
+    return value, np.einsum("jd,jd->j", M, slopes.T[t]), hessian
+
+
+def _add_penalty(loss, theta, w0, strength):
+    """Value, gradient and Hessian of (2) from those of its first term."""
+    value, gradient, hessian = loss
+    p, S = len(w0), len(theta) - len(w0)
     # The penalty is the mean over the scores, so that two classes cost the same in either form.
     deviation, strength = theta[:p] - w0, strength / S
-    value += 0.5 * strength * deviation @ deviation
-    gradient = np.einsum("jd,jd->j", M, slopes.T[t])
+    value = value + 0.5 * strength * deviation @ deviation
+    gradient, hessian = gradient.copy(), hessian.copy()
     gradient[:p] += strength * deviation
     hessian[np.arange(p), np.arange(p)] += strength
     if S > 1:  # a constant added to all intercepts changes nothing: keep the steps from using it
         hessian[p:, p:] += 1.0 / S
     return value, gradient, hessian
-
-
-def minimise(theta, Y, M, t, y, s, *, gamma, w0, strength, nonnegative):
-    """Minimise (2) from theta by projected Newton steps (Bertsekas 1982), with w >= 0 if `nonnegative`.
-
-    Returns
-    -------
-    theta : ndarray of shape (p + S,)
-    hessian : ndarray of shape (p + S, p + S)
-        At theta.
-    history : list of float
-        Objective (2) before each step.
-    converged : bool
-    """
-    lower = np.full(len(theta), -np.inf)
-    lower[: len(w0)] = 0.0 if nonnegative else -np.inf
-
-    def evaluate(theta):
-        return supervision(theta, Y, M, t, y, s, gamma, w0, strength)
-
-    value, gradient, hessian = evaluate(theta)
-    history = [value]
-    for _ in range(MAX_ITER):
-        # A weight at its bound, or nearly, that the gradient presses against it goes there and leaves the Newton
-        # system.
-        near = min(NEAR_BOUND, np.abs(theta - np.maximum(theta - gradient, lower)).max())
-        pinned = (theta <= lower + near) & (gradient > 0)
-        step = np.where(pinned, lower - theta, 0.0) if nonnegative else np.zeros_like(theta)
-        free = ~pinned
-        step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
-        decrement = -gradient @ step
-        if decrement <= DECREMENT_TOLERANCE * max(1.0, abs(value)):
-            return theta, hessian, history, True
-        length = 1.0
-        while length > 1e-10:
-            trial = np.maximum(theta + length * step, lower)
-            trial_value, trial_gradient, trial_hessian = evaluate(trial)
-            if trial_value <= value + 1e-4 * gradient @ (trial - theta):
-                break
-            length /= 2.0
-        else:
-            return theta, hessian, history, bool(decrement <= 1e-9 * max(1.0, abs(value)))  # rounding ends the search
-        theta, value, gradient, hessian = trial, trial_value, trial_gradient, trial_hessian
-        history.append(value)
-    return theta, hessian, history, False
 
 
 def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative, v):
@@ -253,18 +278,20 @@ def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative,
     t = np.append(t, np.arange(S))
     start = np.append(w0, b0)
 
-    def solve(theta, strength, s, gamma):
-        return minimise(theta, Y, M, t, y, s, gamma=gamma, w0=w0, strength=strength / n, nonnegative=nonnegative)
+    def solve(theta, strength, s, gamma, loss=None):
+        options = {"gamma": gamma, "w0": w0, "strength": strength / n, "nonnegative": nonnegative}
+        return minimise(theta, Y, M, t, y, s, **options, loss=loss)
 
     if aggregator_reg != "auto":
-        theta, _, history, converged = solve(start, aggregator_reg, s, gamma)
+        theta, _, history, converged, _ = solve(start, aggregator_reg, s, gamma)
         return AggregatorFit(theta[:p], theta[p:], float(aggregator_reg), history, converged)
 
     fits: list[tuple] = []
     costs = []
     for strength in STRENGTHS:
-        fits.append(solve(fits[-1][0] if fits else start, strength, v, 0.0))
-        theta, hessian, history, _ = fits[-1]
+        theta, loss = (fits[-1][0], fits[-1][-1]) if fits else (start, None)
+        fits.append(solve(theta, strength, v, 0.0, loss))
+        theta, hessian, history, *_ = fits[-1]
         costs.append(_evidence_cost(theta, n * hessian, n * history[-1], p, strength / S, nonnegative))
     tilted = gamma > 0 or not np.array_equal(s, v)  # else (2) is the likelihood, and is minimised already
     belief = np.exp(min(costs) - np.array(costs))
@@ -272,7 +299,7 @@ def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative,
     theta, history, converged = np.zeros(len(start)), [], True
     for share, fit, strength in zip(belief, fits, STRENGTHS, strict=True):
         if share > 1e-9:
-            fitted, _, steps, done = solve(fit[0], strength, s, gamma) if tilted else fit
+            fitted, _, steps, done, _ = solve(fit[0], strength, s, gamma) if tilted else fit
             theta += share * fitted
             history, converged = history + (steps if tilted else steps[-1:]), converged and done
     return AggregatorFit(theta[:p], theta[p:], float(np.exp(belief @ np.log(STRENGTHS))), history, converged)

@@ -92,7 +92,7 @@ def test_minimiser_against_scipy(S, gamma, nonnegative):
     w0, size = problem["w0"], len(problem["t"])
     arguments = {**problem, "gamma": gamma, "strength": 0.01}
     start = np.append(w0, np.zeros(S))
-    theta, hessian, history, converged = minimise(start, **arguments, nonnegative=nonnegative)
+    theta, hessian, history, converged, _ = minimise(start, **arguments, nonnegative=nonnegative)
     bounds = [(0 if nonnegative and j < len(w0) else None, None) for j in range(size)]
     reference = minimize(
         lambda point: supervision(point, **arguments)[:2],
@@ -122,7 +122,7 @@ def test_separable_labels_still_have_a_minimiser():
     """The penalty bounds the weights where the likelihood has no maximum."""
     problem = random_supervision(1)
     problem["y"] = (problem["Y"][:, 0] > 0).astype(int)
-    theta, _, _, converged = minimise(
+    theta, _, _, converged, _ = minimise(
         np.append(problem["w0"], 0.0), **problem, gamma=0.0, strength=1e-6, nonnegative=False
     )
     assert converged
