@@ -15,10 +15,10 @@ PARSED = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 
 # A module may import modules of earlier stages only. A new module gets its place here.
 STAGES = [
-    {"link", "least_squares", "labels", "layout", "confidence", "datasets", "display"}
+    {"link", "least_squares", "labels", "layout", "confidence", "datasets"}
     | {"failures", "named_estimators", "scores"},
     {"aggregation", "base_models", "fit_metadata", "meta_fit", "splits", "tables"},
-    {"objective", "posterior", "training", "default_pool"},
+    {"objective", "posterior", "training", "default_pool", "display"},
     {"base", "out_of_fold"},
     {"als"},
     {"gradient"},

@@ -1,7 +1,8 @@
-"""Pictures of fitted ensembles in scikit-learn's Display style: data first, matplotlib only in `plot`."""
+"""The base models in latent space."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+
+from cfens_stack.display.source import column_names, column_weights, ensemble_of, new_axes
 
 
 class LatentSpaceDisplay:
@@ -30,26 +31,20 @@ class LatentSpaceDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, names=None):
-        """Read the two leading factors and the weights off a fitted `CFEnsemble` or trainer.
+        """Read the two leading factors and the weights off a fitted estimator.
 
         Parameters
         ----------
-        estimator : CFEnsemble, CFEnsembleTrainer or CFEnsemblePyTorchTrainer
+        estimator : CFEnsemble, trainer, CFEnsembleSearch or StackingPipeline
         names : list of str, default=None
-            Names of the columns; None takes `feature_names_in_`, or numbers.
+            Names of the columns; None takes those of the data, or numbers.
         """
-        check_is_fitted(estimator, "classifier_factors_")
-        X = estimator.classifier_factors_
-        if names is None:
-            names = [str(name) for name in getattr(estimator, "feature_names_in_", range(len(X)))]
-        if len(names) != len(X):
-            raise ValueError(
-                f"names has {len(names)} entries, but the estimator has {len(X)} columns: pass one a column."
-            )
+        ensemble, own = ensemble_of(estimator)
+        X = ensemble.classifier_factors_
         factors = np.zeros((len(X), 2))
         factors[:, : min(2, X.shape[1])] = X[:, :2]
-        weights = np.abs(np.atleast_2d(estimator.coef_)).max(axis=0)
-        return cls(factors=factors, weights=weights, names=list(names))
+        names = column_names(ensemble, own if names is None else names)
+        return cls(factors=factors, weights=np.abs(column_weights(ensemble)), names=names)
 
     def plot(self, ax=None):
         """Draw the models; needs matplotlib.
@@ -63,8 +58,7 @@ class LatentSpaceDisplay:
         -------
         display : LatentSpaceDisplay
         """
-        if ax is None:
-            ax = import_pyplot().subplots()[1]
+        ax = new_axes(ax)
         largest = self.weights.max() or 1.0
         x, y = self.factors.T
         ax.axhline(0.0, color="0.85", zorder=0)
@@ -99,14 +93,3 @@ def spread(heights):
     for label in order:
         placed[label] = lowest = max(heights[label], lowest + gap)
     return placed - (placed.mean() - np.mean(heights))
-
-
-def import_pyplot():
-    """matplotlib.pyplot, or an ImportError that names the extra."""
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError(
-            "Pictures need matplotlib, which is not installed: pip install 'cfens_stack[plot]'."
-        ) from error
-    return pyplot

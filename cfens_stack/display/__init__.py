@@ -1,0 +1,20 @@
+"""Pictures of fitted ensembles in scikit-learn's Display style: data first, matplotlib only in `plot`.
+
+Shades of grey, markers and line styles carry the meaning, so every picture can be printed and read without colours.
+"""
+
+from cfens_stack.display.convergence import ConvergenceDisplay
+from cfens_stack.display.disagreement import DisagreementDisplay
+from cfens_stack.display.latent_space import LatentSpaceDisplay
+from cfens_stack.display.reconstruction import ReconstructionDisplay
+from cfens_stack.display.reliability import ReliabilityDisplay
+from cfens_stack.display.trust import TrustDisplay
+
+__all__ = [
+    "ConvergenceDisplay",
+    "DisagreementDisplay",
+    "LatentSpaceDisplay",
+    "ReconstructionDisplay",
+    "ReliabilityDisplay",
+    "TrustDisplay",
+]

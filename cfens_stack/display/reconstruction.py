@@ -1,0 +1,93 @@
+"""Predictions beside what the factorisation makes of them, missing cells marked."""
+
+import numpy as np
+
+from cfens_stack.display.source import ensemble_of, new_axes
+
+MISSING_AT = -0.06  # left of every probability
+
+
+class ReconstructionDisplay:
+    """Reconstruction of each cell against its prediction, missing cells marked.
+
+    Distance from the diagonal is what the factorisation takes for noise of the single model. Missing cells stand in a
+    strip on the left; where their true predictions are known, because they were hidden for a test, at those.
+
+    Parameters
+    ----------
+    predicted : ndarray of shape (n, m)
+        Predictions, NaN where missing and unknown.
+    reconstructed : ndarray of shape (n, m)
+    missing : ndarray of bool, shape (n, m)
+        Cells that the factorisation had to fill.
+
+    Attributes
+    ----------
+    rmse_observed, rmse_missing : float
+        Root mean square difference on the scale of R; NaN where nothing can be compared.
+    ax_ : matplotlib Axes
+        Set by `plot`.
+    """
+
+    def __init__(self, *, predicted, reconstructed, missing):
+        self.predicted = predicted
+        self.reconstructed = reconstructed
+        self.missing = missing
+        self.rmse_observed = root_mean_square((predicted - reconstructed)[~missing])
+        self.rmse_missing = root_mean_square((predicted - reconstructed)[missing])
+
+    @classmethod
+    def from_estimator(cls, estimator, R, R_complete=None):
+        """Reconstruct R with a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : CFEnsemble, trainer, CFEnsembleSearch or StackingPipeline
+        R : array-like of shape (n, m)
+            Predictions of the base models, NaN where missing.
+        R_complete : array-like of shape (n, m), default=None
+            The same with the missing cells known, to see how well they are filled.
+        """
+        ensemble, _ = ensemble_of(estimator)
+        R = np.asarray(R, dtype=np.float64)
+        predicted = R if R_complete is None else np.asarray(R_complete, dtype=np.float64)
+        if predicted.shape != R.shape:
+            raise ValueError(f"R_complete has shape {predicted.shape}, but R has {R.shape}: pass the same cells.")
+        return cls(predicted=predicted, reconstructed=ensemble.reconstruct(R), missing=np.isnan(R))
+
+    def plot(self, ax=None, max_cells=5000):
+        """Draw the cells; needs matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        max_cells : int, default=5000
+            Of larger matrices every k-th cell of a kind is drawn.
+
+        Returns
+        -------
+        display : ReconstructionDisplay
+        """
+        ax = new_axes(ax)
+        x, y = np.where(np.isnan(self.predicted), MISSING_AT, self.predicted), self.reconstructed
+        kinds = (("observed", ~self.missing, "o", "0.6", self.rmse_observed),)
+        kinds += (("missing", self.missing, "x", "black", self.rmse_missing),)
+        for name, cells, marker, shade, rmse in kinds:
+            count = int(cells.sum())
+            if count:
+                shown = np.flatnonzero(cells)[:: -(-count // max_cells)]
+                label = f"{name}, {count} cells" + ("" if np.isnan(rmse) else f", RMSE {rmse:.3f}")
+                ax.plot(x.flat[shown], y.flat[shown], marker, color=shade, markersize=4, label=label)
+        ends = [np.nanmin(y), np.nanmax(y)]
+        ax.plot(ends, ends, color="black", linewidth=0.8, linestyle="--")
+        ax.set(xlabel="prediction", ylabel="reconstruction", title="What the factorisation keeps")
+        ax.legend(fontsize=8)
+        self.ax_ = ax
+        return self
+
+
+def root_mean_square(differences):
+    """Over the finite ones; NaN where there is none."""
+    finite = differences[np.isfinite(differences)]
+    return float(np.sqrt(np.mean(finite**2))) if len(finite) else float("nan")

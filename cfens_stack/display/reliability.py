@@ -1,0 +1,112 @@
+"""Reliability diagram before and after the posterior correction, equation (7)."""
+
+from copy import copy
+
+import numpy as np
+from sklearn.calibration import CalibrationDisplay, calibration_curve
+from sklearn.metrics import log_loss
+
+from cfens_stack.display.source import ensemble_of, new_axes
+
+STYLES = ("s--", "o-", "^:", "d-.")
+
+
+class ReliabilityDisplay:
+    """Share of a class among rows of like probability, against that probability, for several predictions of a row.
+
+    Parameters
+    ----------
+    curves : dict of str to (ndarray, ndarray)
+        For each prediction the share of the class and the mean probability in each bin, as
+        `sklearn.calibration.calibration_curve` returns them.
+    probabilities : dict of str to ndarray of shape (n,)
+    log_losses : dict of str to float
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Set by `plot`.
+    """
+
+    def __init__(self, *, curves, probabilities, log_losses):
+        self.curves = curves
+        self.probabilities = probabilities
+        self.log_losses = log_losses
+
+    @classmethod
+    def from_estimator(cls, estimator, R, y, *, pos_label=None, n_bins=10, strategy="quantile"):
+        """Probabilities as trained and at the training prevalence, on rows that the estimator was not fitted on.
+
+        Without class weights and focal loss the two are the same.
+
+        Parameters
+        ----------
+        estimator : CFEnsemble, trainer, CFEnsembleSearch or StackingPipeline
+        R : array-like of shape (n, m)
+            Predictions of the base models.
+        y : array-like of shape (n,)
+            Class labels.
+        pos_label : label, default=None
+            The class whose probability is shown; None: the second of two. More than two need it.
+        n_bins, strategy
+            See `sklearn.calibration.calibration_curve`; "quantile" bins hold equally many rows, which suits rare
+            classes.
+        """
+        ensemble, _ = ensemble_of(estimator)
+        classes = estimator.classes_
+        if pos_label is None:
+            if len(classes) > 2:
+                raise ValueError(f"There are {len(classes)} classes: pass pos_label, one of {classes.tolist()}.")
+            pos_label = classes[1]
+        if pos_label not in classes:
+            raise ValueError(f"pos_label={pos_label!r} is not a class: pass one of {classes.tolist()}.")
+        column = int(np.flatnonzero(classes == pos_label)[0])
+        words = {"weighted": "as trained", "natural": "at the training prevalence"}
+        probabilities = {
+            word: copy(ensemble).set_params(posterior=posterior).predict_proba(R)[:, column]
+            for posterior, word in words.items()
+        }
+        return cls.from_predictions(np.asarray(y) == pos_label, probabilities, n_bins=n_bins, strategy=strategy)
+
+    @classmethod
+    def from_predictions(cls, y, probabilities, *, n_bins=10, strategy="quantile"):
+        """Curves of given probabilities.
+
+        Parameters
+        ----------
+        y : array-like of shape (n,)
+            True or 1 where the row is of the class.
+        probabilities : dict of str to array-like of shape (n,)
+            Up to four predictions by name.
+        n_bins, strategy
+            See `sklearn.calibration.calibration_curve`.
+        """
+        y = np.asarray(y).astype(int)
+        probabilities = {name: np.asarray(p, dtype=np.float64) for name, p in probabilities.items()}
+        curves = {name: calibration_curve(y, p, n_bins=n_bins, strategy=strategy) for name, p in probabilities.items()}
+        losses = {name: float(log_loss(y, p, labels=[0, 1])) for name, p in probabilities.items()}
+        return cls(curves=curves, probabilities=probabilities, log_losses=losses)
+
+    def plot(self, ax=None):
+        """Draw scikit-learn's calibration curves into one picture; needs matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+        """
+        ax = new_axes(ax)
+        for (name, (share, mean)), style in zip(self.curves.items(), STYLES, strict=False):
+            label = f"{name}, log loss {self.log_losses[name]:.4f}"
+            shown = CalibrationDisplay(share, mean, self.probabilities[name], estimator_name=label)
+            line = {"marker": style[0], "linestyle": style[1:], "color": "black", "fillstyle": "none"}
+            shown.plot(ax=ax, name=label, ref_line=False, **line)
+        ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+        ax.set(xlabel="mean probability in the bin", ylabel="share of the class", title="Reliability")
+        ax.legend(fontsize=8)
+        self.ax_ = ax
+        return self
