@@ -69,6 +69,12 @@ def average_slope(n_outputs, link):
     return 4.0 if n_outputs == 1 else float(n_outputs)
 
 
+def column_weights(coef):
+    """One weight a column of `coef_`, for pictures and tables: with several classes the one of largest size. (m,)."""
+    W = np.atleast_2d(coef)
+    return W[np.abs(W).argmax(axis=0), np.arange(W.shape[1])]
+
+
 def sigmoid_focal_loss(scores, y, gamma):
     """(1 - p_t)^gamma CE with p = sigmoid(score), and its first two derivatives in the score.
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cfens_stack.aggregation import AGGREGATORS
 from cfens_stack.confidence import CONFIDENCES, calibration, certainty, check_confidence, mean_one_scale
+from cfens_stack.html_summary import FittedSummaryMixin, ensemble_summary
 from cfens_stack.labels import encode_labels, row_weights
 from cfens_stack.layout import LAYOUTS, find_layout
 from cfens_stack.least_squares import blocks, fold_in, ridges
@@ -26,7 +27,9 @@ from cfens_stack.training import Problem
 PREDICT_BLOCK_ROWS = 16384
 
 
-class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator):
+class BaseCFEnsemble(
+    FittedSummaryMixin, ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
+):
     """Fit template and prediction of the collaborative-filtering ensembles; subclasses provide `_train`."""
 
     takes_unlabelled_rows = True  # missing entries of y are allowed: what StackingPipeline asks a meta-learner
@@ -154,6 +157,8 @@ class BaseCFEnsemble(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         tags.input_tags.allow_nan = True
         tags.classifier_tags.poor_score = self.aggregator == "mean"  # nothing is learnt from y
         return tags
+
+    _fit_summary = ensemble_summary
 
     @property
     def _n_features_out(self):

@@ -137,7 +137,8 @@ class Guidance:
     def _repr_html_(self):
         items = "".join(f"<li>{escape(reason)}</li>" for reason in self.reasons)
         style = "line-height: 1.25; padding: 0.5em; border: 1px solid currentColor; width: max-content"
-        return f'<div><pre style="{style}">{escape(self._tree())}</pre><ul>{items}</ul></div>'
+        tree = f'<pre style="{style}">{escape(self._tree())}</pre>'
+        return f'<div class="cfens-summary" style="overflow-x: auto">{tree}<ul>{items}</ul></div>'
 
     def _tree(self):
         """Each question with its answers; "==>" leads along the path taken."""

@@ -6,6 +6,7 @@ from numbers import Integral
 import joblib
 import numpy as np
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin
+from sklearn.ensemble import StackingClassifier
 from sklearn.utils import Bunch, check_consistent_length, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
@@ -17,6 +18,7 @@ from cfens_stack.default_pool import default_estimators
 from cfens_stack.ensemble import CFEnsemble
 from cfens_stack.failures import failure_of, report_fits, report_predictions
 from cfens_stack.fit_metadata import metadata_for, request_weights, split_metadata
+from cfens_stack.html_summary import FittedSummaryMixin, pipeline_summary
 from cfens_stack.labels import UNLABELLED, check_weights, encode_labels
 from cfens_stack.meta_fit import check_meta_classes, fit_meta
 from cfens_stack.named_estimators import NamedEstimatorsMixin, named
@@ -30,7 +32,7 @@ def _meta_predicts_probabilities(pipeline):
     return hasattr(pipeline.meta_ if hasattr(pipeline, "meta_") else pipeline._new_meta(), "predict_proba")
 
 
-class StackingPipeline(ClassifierMixin, MetaEstimatorMixin, NamedEstimatorsMixin):
+class StackingPipeline(FittedSummaryMixin, ClassifierMixin, MetaEstimatorMixin, NamedEstimatorsMixin):
     """Base models, their out-of-fold predictions, and a meta-learner that combines them.
 
     Each base model is fitted once a fold and once on all rows. Its predictions for the rows that a fold holds out form
@@ -304,6 +306,11 @@ class StackingPipeline(ClassifierMixin, MetaEstimatorMixin, NamedEstimatorsMixin
             setattr(tags.input_tags, kind, found if self.estimators is not None else kind != "sparse")
         tags.classifier_tags.multi_class = meta.classifier_tags is None or meta.classifier_tags.multi_class
         return tags
+
+    def _sk_visual_block_(self):
+        return StackingClassifier(self._models(), final_estimator=self._new_meta())._sk_visual_block_()
+
+    _fit_summary = pipeline_summary
 
     def _models(self):
         """Base models as (name, estimator); the default pool routes its weights itself."""

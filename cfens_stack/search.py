@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from cfens_stack.ensemble import CFEnsemble
 from cfens_stack.guide import recommend
+from cfens_stack.html_summary import FittedSummaryMixin, search_summary
 from cfens_stack.labels import check_weights, encode_labels
 from cfens_stack.layout import find_layout
 from cfens_stack.search_evaluation import fingerprint, make_evaluation
@@ -43,7 +44,7 @@ def _refits(search):
     return bool(search.refit)
 
 
-class CFEnsembleSearch(ClassifierMixin, BaseEstimator):
+class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
     """CFEnsemble with hyperparameters found by Optuna, in a search space that follows the decision guide.
 
     The first trials are the default configuration and the guide's; the others are proposed by a tree-structured Parzen
@@ -285,6 +286,8 @@ class CFEnsembleSearch(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+    _fit_summary = search_summary
 
     def _check_new(self, R):
         check_is_fitted(self, "best_estimator_")

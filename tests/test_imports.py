@@ -18,7 +18,7 @@ STAGES = [
     {"link", "least_squares", "labels", "layout", "confidence", "datasets"}
     | {"failures", "named_estimators", "scores"},
     {"aggregation", "base_models", "fit_metadata", "meta_fit", "splits", "tables"},
-    {"objective", "posterior", "training", "default_pool", "display"},
+    {"objective", "posterior", "training", "default_pool"} | {"display", "html_summary"},
     {"base", "out_of_fold"},
     {"als"},
     {"gradient"},

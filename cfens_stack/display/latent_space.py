@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cfens_stack.display.source import column_names, column_weights, ensemble_of, new_axes
+from cfens_stack.aggregation import column_weights
+from cfens_stack.display.source import column_names, ensemble_of, new_axes
 
 
 class LatentSpaceDisplay:
@@ -44,7 +45,7 @@ class LatentSpaceDisplay:
         factors = np.zeros((len(X), 2))
         factors[:, : min(2, X.shape[1])] = X[:, :2]
         names = column_names(ensemble, own if names is None else names)
-        return cls(factors=factors, weights=np.abs(column_weights(ensemble)), names=names)
+        return cls(factors=factors, weights=np.abs(column_weights(ensemble.coef_)), names=names)
 
     def plot(self, ax=None):
         """Draw the models; needs matplotlib.

@@ -71,8 +71,10 @@ class ReconstructionDisplay:
         """
         ax = new_axes(ax)
         x, y = np.where(np.isnan(self.predicted), MISSING_AT, self.predicted), self.reconstructed
-        kinds = (("observed", ~self.missing, "o", "0.6", self.rmse_observed),)
-        kinds += (("missing", self.missing, "x", "black", self.rmse_missing),)
+        kinds = [
+            ("observed", ~self.missing, "o", "0.6", self.rmse_observed),
+            ("missing", self.missing, "x", "black", self.rmse_missing),
+        ]
         for name, cells, marker, shade, rmse in kinds:
             count = int(cells.sum())
             if count:

@@ -36,12 +36,6 @@ def column_names(ensemble, names):
     return [str(name) for name in names]
 
 
-def column_weights(ensemble):
-    """Aggregator weight of each column: with more than two classes, the one of largest size. Shape (m,)."""
-    W = np.atleast_2d(ensemble.coef_)
-    return W[np.abs(W).argmax(axis=0), np.arange(W.shape[1])]
-
-
 def class_probabilities(ensemble, R):
     """Predictions of the models for each class, NaN where missing.
 

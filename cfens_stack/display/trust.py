@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from cfens_stack.aggregation import average_slope
-from cfens_stack.display.source import column_names, column_weights, ensemble_of, new_axes
+from cfens_stack.aggregation import average_slope, column_weights
+from cfens_stack.display.source import column_names, ensemble_of, new_axes
 from cfens_stack.labels import encode_labels
 
 
@@ -68,7 +68,7 @@ class TrustDisplay:
         rng = check_random_state(random_state)
         _, codes = encode_labels(y)
         draws = [
-            column_weights(clone(ensemble).fit(R, y, sample_weight=v * bootstrap_counts(codes, rng)))
+            column_weights(clone(ensemble).fit(R, y, sample_weight=v * bootstrap_counts(codes, rng)).coef_)
             for _ in range(n_bootstrap)
         ]
         lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
@@ -77,7 +77,7 @@ class TrustDisplay:
         if layout.kind != "scores":
             n_models = len(layout.columns) // layout.n_outputs
             average = average_slope(layout.n_outputs, ensemble.link_) / n_models
-        weights = column_weights(ensemble)
+        weights = column_weights(ensemble.coef_)
         return cls(weights=weights, lower=lower, upper=upper, names=names, average=average, level=level)
 
     def plot(self, ax=None):
