@@ -1,157 +1,172 @@
 """Is CFEnsemble better than what people use to combine models on imbalanced data?
 
-Ten base models on real sets of the KEEL repository (`recipes/real_sets.py`, ten minutes the first time), with complete
-predictions and with 10, 30 and 50 % of the cells removed at random. Every combiner sees the same out-of-fold
-predictions and is scored on the same held-out rows. Families of near-duplicate sets are averaged first; mean ranks and
-Wilcoxon's signed-rank test are over sets. Peers that cannot take missing cells get the row mean, the best simple
-imputation here. Prints tables, writes a CSV of every fold and a picture of the mean ranks. About five minutes; --quick
-two.
+All 77 imbalanced sets of KEEL with at least 20 positives, 17 base models, five outer folds (`recipes/real_sets.py`, an
+hour on two cores the first time). Every combiner sees the same out-of-fold predictions and is scored on the same
+held-out rows: complete predictions on all sets, the other scenarios of `scenarios.py` on at most two sets a family and
+two folds. Folds are averaged, then sets within families of near-duplicates; mean ranks are over families, Wilcoxon's
+signed-rank test over families and over sets. Peers that cannot take missing cells get the best of four imputations
+(`imputation.py`).
+
+Writes to --out the scores of every fold (CSV), tables (Markdown) and pictures of the mean ranks; --docs puts the tables
+into docs/evidence.md. About 40 minutes on one core the first time, then seconds for what has not changed; --quick, 16
+sets, two folds and two scenarios, three minutes once `real_sets.py --quick` has run.
 """
 
 import argparse
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot
-from real_sets import family_means, real_sets
-from scipy.optimize import nnls
-from scipy.stats import wilcoxon
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from comparison import METRICS, RANKED, against, by_unit, draw_ranks, markdown, put_tables, ranks, summary, wins_table
+from peers import PEERS
+from real_sets import MIN_POSITIVES, QUICK
+from scenarios import SCENARIOS
+from scoring import OURS, score_all
 
 from cfens_stack import CFEnsemble
+from cfens_stack.datasets import keel_family, list_keel, load_keel
 
-OURS = "CFEnsemble"
-METRICS = {"average precision": 1, "ROC AUC": 1, "log loss": -1, "Brier": -1}  # sign: larger is better
-LOWEST = 1e-3  # greedy and NNLS weights give exact zeros and ones, whose log loss would be infinite
+DOCS = Path(__file__).parent.parent / "docs"
+METHODS = {OURS: CFEnsemble(), **dict.fromkeys(PEERS)}
+SUBSET_FOLDS = 2
+FEW_POSITIVES = 50
 
 
 def main():
+    arguments = parse_arguments()
+    names = QUICK if arguments.quick else list_keel(min_positives=MIN_POSITIVES)
+    scenarios = arguments.scenarios or (["complete", "30 % of cells"] if arguments.quick else list(SCENARIOS))
+    tasks = []
+    for scenario in scenarios:
+        all_sets = scenario == "complete" and not arguments.quick
+        folds = arguments.folds if all_sets else min(arguments.folds, SUBSET_FOLDS)
+        tasks += [
+            (scenario, name, fold) for fold in range(folds) for name in (names if all_sets else two_a_family(names))
+        ]
+    table = score_all(tasks, METHODS, arguments.jobs)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(arguments.out / "benchmark_imbalanced.csv", index=False)
+    tables = make_tables(table)
+    text = "\n\n".join(f"## {title}\n\n{body}" for title, body in tables.items())
+    (arguments.out / "benchmark_imbalanced.md").write_text(text + "\n")
+    print(text)
+    draw(table, arguments.out)
+    if arguments.docs:
+        put_tables(DOCS / "evidence.md", tables)
+        draw(table, DOCS)
+    print(f"\nscores, tables and pictures: {arguments.out.resolve()}")
+
+
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="complete predictions and 30 %% missing only")
-    parser.add_argument("--csv", type=Path, default=Path("benchmark_imbalanced.csv"))
-    parser.add_argument("--picture", type=Path, default=Path("benchmark_imbalanced.png"))
-    arguments = parser.parse_args()
-    shares = [0.0, 0.3] if arguments.quick else [0.0, 0.1, 0.3, 0.5]
-    table = pd.DataFrame(row for task in real_sets() for share in shares for row in run(share, *task))
-    table.to_csv(arguments.csv, index=False)
-    for share, part in table.groupby("missing"):
-        print(f"\n{share:.0%} of the cells missing, {part['set'].nunique()} sets, {part['family'].nunique()} families")
-        print(summary(part).to_string(float_format="{:.4f}".format))
-        print(against_peers(part).to_string())
-    draw(table, arguments.picture)
-    print(f"\n{arguments.csv.resolve()}\n{arguments.picture.resolve()}")
+    parser.add_argument("--quick", action="store_true", help="16 sets, two folds, two scenarios")
+    parser.add_argument("--scenarios", nargs="+", choices=list(SCENARIOS), help="default: all")
+    parser.add_argument("--folds", type=int, default=5, help="outer folds (default: 5)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--out", type=Path, default=Path("benchmark_imbalanced"), help="folder of the results")
+    parser.add_argument("--docs", action="store_true", help="put tables and pictures into docs/")
+    return parser.parse_args()
 
 
-def run(share, name, family, fold, R, y, R_test, y_test):
-    """Scores of every combiner on one fold with a share of the cells removed."""
-    rng = np.random.default_rng([fold, int(100 * share)])
-    R, R_test = (np.where(rng.random(matrix.shape) < share, np.nan, matrix) for matrix in (R, R_test))
-    for method, p in combine(R, y, R_test).items():
-        p = np.clip(p, LOWEST, 1 - LOWEST)
-        yield {
-            "missing": share,
-            "set": name,
-            "family": family,
-            "fold": fold,
-            "method": method,
-            "average precision": average_precision_score(y_test, p),
-            "ROC AUC": roc_auc_score(y_test, p),
-            "log loss": log_loss(y_test, p),
-            "Brier": brier_score_loss(y_test, p),
-        }
+def two_a_family(names):
+    """The first and the last set of each family by name."""
+    families = {}
+    for name in names:
+        families.setdefault(keel_family(name), []).append(name)
+    return [name for sets in families.values() for name in dict.fromkeys([sets[0], sets[-1]])]
 
 
-def combine(R, y, R_test):
-    """Held-out probabilities by method, each as its users run it."""
-    full, full_test = (np.where(np.isnan(matrix), row_means(matrix), matrix) for matrix in (R, R_test))
-    logits, logits_test = (np.log(np.clip(m, 0.01, 0.99) / np.clip(1 - m, 0.01, 0.99)) for m in (full, full_test))
-    best = max(range(R.shape[1]), key=lambda u: average_precision_score(y, full[:, u]))
-    weights = {"super learner": nnls(full, y.astype(float))[0], "greedy selection": greedy_weights(full, y)}
-    classifiers = {
-        OURS: (CFEnsemble(), R, R_test),
-        "logistic, probabilities": (LogisticRegression(), full, full_test),
-        "logistic, logits, CV": (LogisticRegressionCV(l1_ratios=[0.0], scoring="neg_log_loss"), logits, logits_test),
-        "logistic, balanced": (LogisticRegression(class_weight="balanced"), full, full_test),
-        "random forest": (RandomForestClassifier(200, min_samples_leaf=5, n_jobs=2, random_state=0), full, full_test),
-    }
-    predictions = {}
-    for method, (classifier, train, test) in classifiers.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            predictions[method] = classifier.fit(train, y).predict_proba(test)[:, 1]
-    predictions["plain average"] = np.nanmean(full_test, axis=1)
-    predictions["best single"] = full_test[:, best]
-    for method, w in weights.items():
-        predictions[method] = full_test @ (w / w.sum()) if w.sum() > 0 else full_test.mean(axis=1)
-    return predictions
+def make_tables(table):
+    """Every table of the page, from its name to Markdown."""
+    scenarios = [scenario for scenario in SCENARIOS if scenario in set(table["scenario"])]
+    parts = {scenario: table[table["scenario"] == scenario] for scenario in scenarios}
+    tables = {}
+    if "complete" in parts:
+        complete = parts["complete"]
+        tables["complete"] = markdown(summary(complete))
+        tables["complete, wins"] = markdown(wins_table(complete, OURS), f"{OURS} against")
+        few = complete[complete["set"].map(n_positives) <= FEW_POSITIVES]
+        parts["20-50 positives"] = few
+        tables["few positives"] = markdown(summary(few, RANKED))
+        tables["families"] = markdown(worst_families(complete), "family")
+    for metric in RANKED:
+        found = {scenario: ranks(part, metric).mean() for scenario, part in parts.items()}
+        tables[f"scenarios, rank, {metric}"] = markdown(pd.DataFrame(found).sort_values(next(iter(found))), digits=2)
+    tables["scenarios, mean"] = markdown(scenario_means(parts), "scenario")
+    tables["scenarios, wins"] = markdown(scenario_wins(parts), f"{OURS} against")
+    tables["scenarios, place"] = markdown(places(parts), "scenario")
+    return tables
 
 
-def row_means(R):
-    """Mean of the predictions that a row has; the overall mean for a row without any. Shape (n, 1)."""
-    count = np.isfinite(R).sum(axis=1, keepdims=True)
-    return np.where(count > 0, np.nansum(R, axis=1, keepdims=True) / np.maximum(count, 1), np.nanmean(R))
+def n_positives(name):
+    return load_keel(name).n_positives
 
 
-def greedy_weights(R, y, rounds=50):
-    """Ensemble selection with replacement by log loss (Caruana et al. 2004)."""
-    counts, total = np.zeros(R.shape[1]), np.zeros(len(R))
-    for size in range(1, rounds + 1):
-        candidates = np.clip((total[:, None] + R) / size, LOWEST, 1 - LOWEST)
-        losses = -np.mean(np.where(y[:, None] == 1, np.log(candidates), np.log1p(-candidates)), axis=0)
-        chosen = losses.argmin()
-        counts[chosen] += 1
-        total = total + R[:, chosen]
-    return counts
+def worst_families(part):
+    """CFEnsemble and the plain average by family, from the largest loss of average precision."""
+    scores = by_unit(part, "average precision")
+    found = scores[[OURS, "plain average"]].assign(difference=scores[OURS] - scores["plain average"])
+    best = scores.ge(scores.max(axis=1) - 1e-9, axis=0)
+    found["best"] = best.apply(lambda row: " / ".join(row.index[row]) if row.sum() < 4 else f"{row.sum()} tie", axis=1)
+    return found.sort_values("difference")
 
 
-def summary(part):
-    """Family means of each metric, and the mean rank over sets."""
-    means = family_means(part.drop(columns=["fold", "missing"]), ["method"])[list(METRICS)]
-    for metric, ranks in mean_ranks(part).items():
-        means[f"rank, {metric}"] = ranks
-    return means.sort_values("rank, average precision")
-
-
-def mean_ranks(part):
-    by_set = part.groupby(["set", "method"])[list(METRICS)].mean()
-    return {
-        metric: (sign * by_set[metric]).unstack().rank(axis=1, ascending=False).mean()
-        for metric, sign in list(METRICS.items())[:3]
-    }
-
-
-def against_peers(part):
-    """Wins, losses and Wilcoxon's p of CFEnsemble over sets."""
+def scenario_means(parts):
+    """Average precision and log loss of CFEnsemble, and of the peer that is best on average."""
     rows = {}
-    for metric, sign in list(METRICS.items())[:3]:
-        wide = sign * part.groupby(["set", "method"])[metric].mean().unstack()
-        for peer in wide.columns.drop(OURS):
-            gain = (wide[OURS] - wide[peer]).to_numpy()
-            wins, losses = np.sum(gain > 1e-12), np.sum(gain < -1e-12)
-            rows.setdefault(peer, {})[metric] = f"{wins}-{losses}, p={wilcoxon(gain).pvalue:.3f}"
-    return pd.DataFrame(rows).T.rename_axis("CFEnsemble against (wins-losses)")
+    for scenario, part in parts.items():
+        row = {"families": part["family"].nunique(), "sets": part["set"].nunique(), "folds": part["fold"].nunique()}
+        for metric in ("average precision", "log loss"):
+            means = METRICS[metric] * by_unit(part, metric).mean()
+            peers = means.drop(OURS)
+            row |= {metric: abs(means[OURS]), f"best peer, {metric}": f"{abs(peers.max()):.4f} ({peers.idxmax()})"}
+        rows[scenario] = row
+    return pd.DataFrame(rows).T
 
 
-def draw(table, path):
-    """Mean rank of each method in average precision and log loss, one panel a share of missing cells."""
-    shares = sorted(table["missing"].unique())
-    figure, axes = pyplot.subplots(1, len(shares), figsize=(3.6 * len(shares), 4), layout="constrained", sharey=True)
-    order = None
-    for ax, share in zip(axes, shares, strict=True):
-        ranks = mean_ranks(table[table["missing"] == share])
-        order = ranks["average precision"].sort_values(ascending=False).index if order is None else order
-        places = np.arange(len(order))
-        ax.plot(ranks["average precision"][order], places, "o", color="black", label="average precision")
-        ax.plot(ranks["log loss"][order], places, "s", color="black", fillstyle="none", label="log loss")
-        ax.set_yticks(places, order)
-        ax.grid(axis="x", color="0.9")
-        ax.set(title=f"{share:.0%} missing", xlabel="mean rank (1 is best)")
-    axes[0].legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+def scenario_wins(parts):
+    """Wins and losses over families against each peer: average precision / log loss, * where p < 0.05."""
+    columns = {}
+    for scenario, part in parts.items():
+        cells = {}
+        for metric in ("average precision", "log loss"):
+            for peer, row in against(part, OURS, metric).iterrows():
+                star = "*" if row.p < 0.05 else ""
+                cells.setdefault(peer, []).append(f"{row.wins:.0f}-{row.losses:.0f}{star}")
+        columns[scenario] = {peer: " / ".join(pair) for peer, pair in cells.items()}
+    return pd.DataFrame(columns)
+
+
+def places(parts):
+    """Place of CFEnsemble among all methods by mean rank; peers beaten; seconds beside the imputation's."""
+    rows = {}
+    for scenario, part in parts.items():
+        row = {}
+        for metric in RANKED:
+            row[f"place, {metric}"] = int(ranks(part, metric).mean().rank(method="min")[OURS])
+        for metric in ("average precision", "log loss"):
+            found = against(part, OURS, metric)
+            row[f"p<.05 {metric}"] = f"{int(np.sum((found['p'] < 0.05) & (found['gain'] > 0)))} of {len(found)}"
+        folds = part.groupby(["set", "fold"])
+        ours = part[part["method"] == OURS].set_index(["set", "fold"])["seconds"]
+        iterative = folds["iterative seconds"].max().dropna()
+        row["fit and predict, s"] = f"{ours.median():.3f}"
+        row["IterativeImputer, s"] = f"{iterative.median():.3f}" if len(iterative) else ""
+        row["ratio"] = f"{(iterative / ours.reindex(iterative.index)).median():.1f}" if len(iterative) else ""
+        rows[scenario] = row
+    return pd.DataFrame(rows).T
+
+
+def draw(table, folder):
+    """Mean ranks: three metrics on complete predictions; log loss by scenario of missing cells."""
+    parts = dict(tuple(table.groupby("scenario")))
+    if "complete" in parts:
+        panels = {metric: (parts["complete"], metric) for metric in RANKED}
+        draw_ranks(panels, OURS, folder / "evidence_ranks.png")
+    missing = [s for s in ("10 % of cells", "30 % of cells", "50 % of cells", "groups") if s in parts]
+    if missing:
+        panels = {f"{scenario} missing": (parts[scenario], "log loss") for scenario in missing}
+        draw_ranks(panels, OURS, folder / "evidence_missing.png")
 
 
 if __name__ == "__main__":

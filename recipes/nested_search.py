@@ -1,0 +1,59 @@
+"""Is CFEnsembleSearch(n_trials=50) worth its time? Nested evaluation against the default configuration.
+
+The search sees the training part of an outer fold and chooses by cross-validation inside; both are scored on the test
+part. One set a family, one fold. Prints a table, writes the scores (CSV); --docs puts the table into docs/evidence.md.
+About half an hour on one core the first time.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from benchmark_imbalanced import DOCS
+from comparison import METRICS, against, by_unit, markdown, p_text, put_tables, ranks
+from real_sets import MIN_POSITIVES
+from scoring import OURS, score_all
+
+from cfens_stack import CFEnsemble, CFEnsembleSearch
+from cfens_stack.datasets import keel_family, list_keel
+
+METHODS = {
+    OURS: CFEnsemble(),
+    "search, average precision": CFEnsembleSearch(50, random_state=0),
+    "search, log loss": CFEnsembleSearch(50, scoring="neg_log_loss", random_state=0),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--out", type=Path, default=Path("nested_search.csv"))
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/evidence.md")
+    arguments = parser.parse_args()
+    one_a_family = {keel_family(name): name for name in list_keel(min_positives=MIN_POSITIVES)}
+    table = score_all([("complete", name, 0) for name in one_a_family.values()], METHODS, arguments.jobs)
+    table.to_csv(arguments.out, index=False)
+    body = markdown(compare(table))
+    print(body)
+    if arguments.docs:
+        put_tables(DOCS / "evidence.md", {"search": body})
+
+
+def compare(table):
+    columns = {}
+    for metric in list(METRICS)[:3]:
+        columns[metric] = by_unit(table, metric).mean()
+        columns[f"rank {metric}"] = ranks(table, metric).mean()
+        found = against(table, OURS, metric)
+        columns[f"default wins, {metric}"] = pd.Series(
+            {
+                row.Index: f"{row.wins:.0f}-{row.ties:.0f}-{row.losses:.0f}, {p_text(row.p)}"
+                for row in found.itertuples()
+            }
+        )
+    columns["seconds"] = table.groupby("method")["seconds"].median()
+    return pd.DataFrame(columns).reindex(METHODS).fillna("")
+
+
+if __name__ == "__main__":
+    main()
