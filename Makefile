@@ -27,11 +27,12 @@ lint: $(VENV)/.ready-dev  ## ruff (lint and format) and mypy
 bench: $(VENV)/.ready-dev  ## time the kernel and a default fit against what one would use instead
 	$(BIN)/python bench/kernel.py
 
-docs:  ## documentation (to come)
-	@echo "make docs: no site yet; docs/ will be built from the docstrings and recipes."
+docs: $(VENV)/.ready-docs  ## build the site into docs/_build/html, warnings as errors; runs one recipe, about two minutes
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
 
 clean:  ## remove caches and build output; .venv stays (rm -r .venv removes it)
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build docs/recipes *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # The stamps make the second call quick; a change of the dependencies or the constraints installs again.
@@ -44,4 +45,8 @@ $(VENV)/.ready-run: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP_INSTALL) --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(VENV)/.ready-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) --editable '.[docs,recipes]'
 	@touch $@

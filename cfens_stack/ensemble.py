@@ -33,8 +33,8 @@ class CFEnsemble(BaseCFEnsemble):
     clip : float in (0, 0.5), default=0.01
         Probabilities are clipped to [clip, 1 - clip] before the logit.
     confidence : {"uniform", "certainty", "calibration"} or callable, default="uniform"
-        Trust in each prediction, C of equation (1): 1; 0.1 + 0.9 |2 r - 1|; 1 - Brier score of the model; or a function
-        (R, y) -> array of shape (n, m), >= 0, called with y=None for new rows.
+        Trust in each prediction, C of equation (1): 1; 0.1 + 0.9 abs(2 r - 1); 1 - Brier score of the model; or a
+        function (R, y) -> array of shape (n, m), >= 0, called with y=None for new rows.
     use_label_aware_confidence : bool or "auto", default="auto"
         Multiply the confidence of labelled rows in training by rho + (1 - rho) a, with a the probability that the cell
         gives to the truth, equation (4). "auto": under ALS, if the rarest class has a share below 0.2 (with K classes,

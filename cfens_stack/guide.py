@@ -14,7 +14,7 @@ from cfens_stack.labels import encode_labels, row_weights
 from cfens_stack.layout import LAYOUTS, find_layout
 from cfens_stack.training import imbalanced_below, rarest_share
 
-HIGH_DISAGREEMENT = 0.28  # upper quartile of the real sets of recipes/guide_ablation.py; docs/guide.md
+HIGH_DISAGREEMENT = 0.28  # upper quartile of real sets with the default pool; docs/guide.md
 FOCAL_GAMMA = 2.0
 LAMBDA_REG = 0.01
 LARGEST_RANK = 32  # of the advice: a sweep costs the square of the rank a cell

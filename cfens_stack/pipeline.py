@@ -86,7 +86,8 @@ class StackingPipeline(FittedSummaryMixin, ClassifierMixin, MetaEstimatorMixin, 
     failures_ : list of FitFailure
         Records with `model`, `fold` (None: the fit on all rows), `reason`, `error_type` and `traceback`.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Columns of X.
+    feature_names_in_ : ndarray of shape (p,)
         If X was a data frame with string column names.
 
     Notes

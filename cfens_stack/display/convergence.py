@@ -21,7 +21,7 @@ class ConvergenceDisplay:
     Attributes
     ----------
     excess : dict of str to ndarray
-        (value - lowest) / |lowest|; parts without a value are left out.
+        (value - lowest) / abs(lowest); parts without a value are left out.
     ax_ : matplotlib Axes
         Set by `plot`.
     """

@@ -1,0 +1,57 @@
+"""Sphinx configuration of the documentation: `make docs`."""
+
+import re
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+import recipe_pages  # noqa: E402
+
+import cfens_stack  # noqa: E402
+
+project = "cfens_stack"
+author = "The cfens_stack developers"
+version = release = cfens_stack.__version__
+extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+suppress_warnings = ["toc.not_included"]  # a page that nobody has put in the index yet does not stop the build
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+numpydoc_show_class_members = False
+autosummary_generate = False
+autodoc_typehints = "none"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "cfens_stack"
+html_theme_options = {
+    "show_prev_next": False,
+    "navbar_end": ["theme-switcher"],
+    "footer_end": [],
+    "navbar_center": [],
+    "navigation_with_keys": False,
+}
+templates_path = ["_templates"]
+html_sidebars = {"**": ["pages.html"]}
+html_static_path = ["_static"]
+html_css_files = ["wide_tables.css"]
+html_show_sourcelink = False
+
+
+def drop_absent(app, docname, source):
+    """A page of the index that ends in "?" is listed if it is there."""
+    if docname == "index":
+        source[0] = re.sub(
+            r"^(\w+)\?\n",
+            lambda name: f"{name[1]}\n" * (HERE / f"{name[1]}.md").exists(),
+            source[0],
+            flags=re.MULTILINE,
+        )
+
+
+def setup(app):
+    """Write the pages of the recipes before the sources are read."""
+    app.connect("source-read", drop_absent)
+    app.connect("builder-inited", lambda app: recipe_pages.write(HERE, run="quickstart.py"))
