@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HELPERS = {"real_sets.py"}  # what other recipes import; it is listed last
+HELPERS = {"comparison.py", "imputation.py", "peers.py", "real_sets.py", "scenarios.py", "scoring.py"}  # listed last
 
 
 def write(docs, run):

@@ -119,10 +119,13 @@ def make_predictions(
         posterior : ndarray of shape (n, K)
             True class probabilities of each instance: no prediction can be better.
         family : ndarray of int, shape (m,)
+            g(u) of each model.
         skill : ndarray of shape (m,)
             Squared correlation between z_u and eta, in (0, 1].
         slope : ndarray of shape (m,)
+            slope_u of equation (6).
         shift : ndarray of shape (m, K)
+            shift_uk of equation (6).
 
     Raises
     ------
