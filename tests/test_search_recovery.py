@@ -115,7 +115,7 @@ def storage(request, tmp_path):
         return
     url = os.environ.get("CFENS_TEST_POSTGRES")
     if url is None:
-        pytest.skip("needs CFENS_TEST_POSTGRES, the URL of a database server: see docs/search.md")
+        pytest.skip("needs CFENS_TEST_POSTGRES, the URL of a database server: see docs/tuning.md")
     forget_study(url)
     yield url
     forget_study(url)
