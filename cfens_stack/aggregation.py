@@ -19,6 +19,7 @@ reconstructions is never formed.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -160,14 +161,18 @@ def supervision(theta, Y, M, t, y, s, gamma, w0, strength):
     gradient : ndarray of shape (p + S,)
     hessian : ndarray of shape (p + S, p + S)
     """
-    return _add_penalty(_mean_loss(theta, Y, M, t, y, s, gamma), theta, w0, strength)
+    loss = mean_loss(theta, partial(loss_sums, Y=Y, y=y, s=s, gamma=gamma), M, t)
+    return _add_penalty(loss, theta, w0, strength)
 
 
-def minimise(theta, Y, M, t, y, s, *, gamma, w0, strength, nonnegative, loss=None):
+def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None):
     """Minimise (2) from theta by projected Newton steps (Bertsekas 1982), with w >= 0 if `nonnegative`.
 
     Parameters
     ----------
+    theta : ndarray of shape (p + S,)
+    sums : callable
+        V (d + 1, S) -> `loss_sums` over all rows.
     loss : tuple, default=None
         What an earlier call with another strength and the same data returned as `loss` at this theta: saves a pass.
 
@@ -186,7 +191,7 @@ def minimise(theta, Y, M, t, y, s, *, gamma, w0, strength, nonnegative, loss=Non
     lower[: len(w0)] = 0.0 if nonnegative else -np.inf
 
     def evaluate(theta, loss=None):
-        loss = _mean_loss(theta, Y, M, t, y, s, gamma) if loss is None else loss
+        loss = mean_loss(theta, sums, M, t) if loss is None else loss
         return loss, *_add_penalty(loss, theta, w0, strength)
 
     loss, value, gradient, hessian = evaluate(theta, loss)
@@ -216,29 +221,52 @@ def minimise(theta, Y, M, t, y, s, *, gamma, w0, strength, nonnegative, loss=Non
     return theta, hessian, history, False, loss
 
 
-def _mean_loss(theta, Y, M, t, y, s, gamma):
-    """The first term of (2) with its gradient and Hessian in theta: one pass over the rows."""
-    S, size = t[-1] + 1, Y.shape[1]
-    V = np.zeros((size, S))
-    np.add.at(V.T, t, theta[:, None] * M)
+def loss_sums(V, Y, y, s, gamma):
+    """What the rows contribute to the first term of (2); over partitions of the rows, contributions add up.
+
+    Parameters
+    ----------
+    V : ndarray of shape (d + 1, S)
+    Y : ndarray of shape (n, d + 1)
+
+    Returns
+    -------
+    value : float
+    slopes : ndarray of shape (d + 1, S)
+        Gradient in V.
+    curvatures : ndarray of shape (S, S, d + 1, d + 1)
+        Hessian in V; blocks [k, l] with k > l are left zero.
+    mass : float
+        Sum of s.
+    """
+    size, S = V.shape
     focal_loss = sigmoid_focal_loss if S == 1 else softmax_focal_loss
-    share = s / s.sum()
     value, slopes, curvatures = 0.0, np.zeros((size, S)), np.zeros((S, S, size, size))
     for rows in blocks(len(Y)):
-        Y_b, share_b = Y[rows], share[rows]
+        Y_b, s_b = Y[rows], s[rows]
         loss, slope, curvature = focal_loss(Y_b @ V, y[rows], gamma)
-        value += share_b @ loss
-        slopes += Y_b.T @ (share_b[:, None] * slope)
+        value += s_b @ loss
+        slopes += Y_b.T @ (s_b[:, None] * slope)
         for k in range(S):
             for l in range(k, S):
-                curvatures[k, l] += Y_b.T @ (Y_b * (share_b * curvature[:, k, l])[:, None])
+                curvatures[k, l] += Y_b.T @ (Y_b * (s_b * curvature[:, k, l])[:, None])
+    return value, slopes, curvatures, s.sum()
+
+
+def mean_loss(theta, sums, M, t):
+    """The first term of (2) with its gradient and Hessian in theta: one pass over the rows."""
+    S = t[-1] + 1
+    V = np.zeros((M.shape[1], S))
+    np.add.at(V.T, t, theta[:, None] * M)
+    value, slopes, curvatures, mass = sums(V)
+    slopes, curvatures = slopes / mass, curvatures / mass
     hessian = np.zeros((len(theta), len(theta)))
     for k in range(S):
         for l in range(k, S):
             block = M[t == k] @ curvatures[k, l] @ M[t == l].T
             hessian[np.ix_(t == k, t == l)] = block
             hessian[np.ix_(t == l, t == k)] = block.T
-    return value, np.einsum("jd,jd->j", M, slopes.T[t]), hessian
+    return value / mass, np.einsum("jd,jd->j", M, slopes.T[t]), hessian
 
 
 def _add_penalty(loss, theta, w0, strength):
@@ -278,36 +306,52 @@ def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative,
     -------
     AggregatorFit
     """
-    S, p, n = len(b0), len(w0), v.sum()
     Y = np.column_stack([Y, np.ones(len(Y))])
-    M = np.vstack([np.column_stack([M, np.zeros(p)]), np.tile(np.eye(Y.shape[1])[-1], (S, 1))])
+    likelihood = partial(loss_sums, Y=Y, y=y, s=v, gamma=0.0)
+    tilted = partial(loss_sums, Y=Y, y=y, s=s, gamma=gamma)
+    options = {"w0": w0, "b0": b0, "aggregator_reg": aggregator_reg, "nonnegative": nonnegative, "n": v.sum()}
+    same = gamma == 0 and np.array_equal(s, v)
+    return fit_from_sums(likelihood, likelihood if same else tilted, M, t, **options)
+
+
+def fit_from_sums(likelihood, tilted, M, t, *, w0, b0, aggregator_reg, nonnegative, n):
+    """`fit_aggregator`, with the rows seen only through `loss_sums`: those of the likelihood, and those of (2).
+
+    Parameters
+    ----------
+    likelihood, tilted : callable
+        V (d + 1, S) -> `loss_sums` over all labelled rows; the same object if class weights and gamma change nothing.
+    n : float
+        Sum of the sample weights of the labelled rows.
+    """
+    S, p = len(b0), len(w0)
+    M = np.vstack([np.column_stack([M, np.zeros(p)]), np.tile(np.eye(M.shape[1] + 1)[-1], (S, 1))])
     t = np.append(t, np.arange(S))
     start = np.append(w0, b0)
 
-    def solve(theta, strength, s, gamma, loss=None):
-        options = {"gamma": gamma, "w0": w0, "strength": strength / n, "nonnegative": nonnegative}
-        return minimise(theta, Y, M, t, y, s, **options, loss=loss)
+    def solve(theta, strength, sums, loss=None):
+        return minimise(theta, sums, M, t, w0=w0, strength=strength / n, nonnegative=nonnegative, loss=loss)
 
     if aggregator_reg != "auto":
-        theta, _, history, converged, _ = solve(start, aggregator_reg, s, gamma)
+        theta, _, history, converged, _ = solve(start, aggregator_reg, tilted)
         return AggregatorFit(theta[:p], theta[p:], float(aggregator_reg), history, converged)
 
     fits: list[tuple] = []
     costs = []
     for strength in STRENGTHS:
         theta, loss = (fits[-1][0], fits[-1][-1]) if fits else (start, None)
-        fits.append(solve(theta, strength, v, 0.0, loss))
+        fits.append(solve(theta, strength, likelihood, loss))
         theta, hessian, history, *_ = fits[-1]
         costs.append(_evidence_cost(theta, n * hessian, n * history[-1], p, strength / S, nonnegative))
-    tilted = gamma > 0 or not np.array_equal(s, v)  # else (2) is the likelihood, and is minimised already
+    minimised = tilted is likelihood
     belief = np.exp(min(costs) - np.array(costs))
     belief /= belief.sum()
     theta, history, converged = np.zeros(len(start)), [], True
     for share, fit, strength in zip(belief, fits, STRENGTHS, strict=True):
         if share > 1e-9:
-            fitted, _, steps, done, _ = solve(fit[0], strength, s, gamma) if tilted else fit
+            fitted, _, steps, done, _ = fit if minimised else solve(fit[0], strength, tilted)
             theta += share * fitted
-            history, converged = history + (steps if tilted else steps[-1:]), converged and done
+            history, converged = history + (steps[-1:] if minimised else steps), converged and done
     return AggregatorFit(theta[:p], theta[p:], float(np.exp(belief @ np.log(STRENGTHS))), history, converged)
 
 

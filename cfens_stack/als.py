@@ -113,15 +113,20 @@ def train_als(problem, settings):
     return Solution(X, W, b, fit.aggregator_reg, history, len(values), converged and fit.converged)
 
 
-def training_confidence(problem, settings):
-    """Confidence under which the model factors are trained: label-aware if asked for, or if "auto" and imbalanced.
+def wants_label_aware(problem, settings):
+    """Whether the confidence becomes label-aware: if asked for, or if "auto" and imbalanced.
 
     Scores outside [0, 1] are no probabilities of the truth, so there it does not apply.
     """
     wanted = settings.use_label_aware_confidence
     if wanted == "auto":
         wanted = is_imbalanced(problem)
-    if not wanted or settings.rho == 1 or problem.layout.kind == "scores":
+    return bool(wanted) and settings.rho < 1 and problem.layout.kind != "scores"
+
+
+def training_confidence(problem, settings):
+    """Confidence under which the model factors are trained: label-aware where wanted, else the label-free one."""
+    if not wants_label_aware(problem, settings):
         return problem.C
     cells = np.where(np.isfinite(problem.R), problem.C, 0.0)
     targets = problem.layout.targets(problem.y)
@@ -155,23 +160,30 @@ def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
     converged : bool
     """
     total = np.sum(v @ np.broadcast_to(C, Z.shape))
-    X = spectral_start(Z, v, latent_dim, ridge_x, ridge_y, exact=C.ndim == 1 and np.ptp(C) == 0)
+    gram = Z.T @ (v[:, None] * Z)
+    X = spectral_start(gram, latent_dim, ridge_x, ridge_y, exact=C.ndim == 1 and np.ptp(C) == 0)
+    return alternate(X, lambda X: sweep(Z, C, v, X, ridge_x, ridge_y), total, max_iter=max_iter, tol=tol)
+
+
+def alternate(X, one_sweep, total, *, max_iter, tol):
+    """Sweeps from X until one lowers the objective by at most the share tol: X, values / total, converged."""
     values = []
     for _ in range(max_iter):
-        X, value = sweep(Z, C, v, X, ridge_x, ridge_y)
+        X, value = one_sweep(X)
         values.append(value / total)
         if len(values) > 1 and values[-2] - values[-1] <= tol * values[-1]:
             return X, values, True
     return X, values, False
 
 
-def spectral_start(Z, v, latent_dim, ridge_x, ridge_y, exact):
-    """X from the singular values of the weighted Z: the exact optimum if C is constant and nothing is missing.
+def spectral_start(gram, latent_dim, ridge_x, ridge_y, exact):
+    """X from Z'VZ (m, m): the exact optimum if C is constant and nothing is missing.
 
-    There the optimum keeps the singular vectors and lowers each singular value by sqrt(ridge_x ridge_y). Otherwise
-    values that this would set to zero keep a thousandth of the largest, because zero is a fixed point of the sweeps.
+    There the optimum keeps the singular vectors of V^(1/2) Z and lowers each singular value by sqrt(ridge_x ridge_y).
+    Otherwise values that this would set to zero keep a thousandth of the largest, because zero is a fixed point of the
+    sweeps.
     """
-    gram, V = np.linalg.eigh(Z.T @ (v[:, None] * Z))
-    singular = np.sqrt(np.maximum(gram[::-1][:latent_dim], 0.0))
+    squares, V = np.linalg.eigh(gram)
+    singular = np.sqrt(np.maximum(squares[::-1][:latent_dim], 0.0))
     shrunk = np.maximum(singular - np.sqrt(ridge_x * ridge_y), 0.0 if exact else 1e-3 * max(singular[0], 1.0))
     return V[:, ::-1][:, :latent_dim] * np.sqrt(shrunk * np.sqrt(ridge_y / ridge_x))

@@ -90,13 +90,7 @@ class BaseCFEnsemble(
         check_consistent_length(R, y)
         v = row_weights(sample_weight, R, y, self.classes_)
         self._store(self._solve(R, y, v))
-        if not self.converged_:
-            warnings.warn(
-                f"{type(self).__name__} stopped after max_iter={self.max_iter} iterations without reaching "
-                f"tol={self.tol}. Raise max_iter or tol; history_ shows how far the objective still moved.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        self._warn_unless_converged(stacklevel=3)
         return self
 
     def predict_proba(self, R):
@@ -164,6 +158,15 @@ class BaseCFEnsemble(
     def _n_features_out(self):
         return self.classifier_factors_.shape[1]
 
+    def _warn_unless_converged(self, stacklevel):
+        if not self.converged_:
+            warnings.warn(
+                f"{type(self).__name__} stopped after max_iter={self.max_iter} iterations without reaching "
+                f"tol={self.tol}. Raise max_iter or tol; history_ shows how far the objective still moved.",
+                ConvergenceWarning,
+                stacklevel=stacklevel,
+            )
+
     def _check_n_classifiers(self):
         expected = getattr(self, "n_classifiers", None)
         found = len(self._layout.columns) // self._layout.n_outputs
@@ -184,7 +187,7 @@ class BaseCFEnsemble(
         self._layout = find_layout(R, len(self.classes_), self.layout)
         self.layout_ = self._layout.kind
         self._check_n_classifiers()
-        kept = self._models_with_predictions(R, v)
+        kept = self._models_with_predictions(np.isfinite(R[v > 0][:, self._layout.columns]).any(axis=0))
         self._layout = self._layout.keep(kept)
         columns = self._layout.columns
         C = check_confidence(self.confidence, R, self._labels(y), used=np.ix_(v > 0, columns))
@@ -199,15 +202,14 @@ class BaseCFEnsemble(
             )
         return self._train(self._problem(R, y, v, C))
 
-    def _models_with_predictions(self, R, v):
-        """Which models have scored a row of positive weight: ndarray of bool; warns of the others."""
-        observed = np.isfinite(R[v > 0][:, self._layout.columns]).any(axis=0)
+    def _models_with_predictions(self, observed):
+        """Which models have scored a row of positive weight, given which columns have; warns of the others."""
         kept = observed.reshape(-1, self._layout.n_outputs).any(axis=1)
         if not kept.any():
             raise ValueError("R has no prediction at all: every cell is NaN, so no model has scored a row.")
         if not kept.all():
             lost = self._layout.columns.reshape(-1, self._layout.n_outputs)[~kept].ravel()
-            names = getattr(self, "feature_names_in_", np.arange(R.shape[1]))[lost]
+            names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))[lost]
             warnings.warn(
                 f"Columns {names.tolist()} of R have no prediction in any row and are ignored.",
                 UserWarning,

@@ -30,12 +30,21 @@ def calibration(R, targets, v):
     confidence : ndarray of shape (m,)
         In [0, 1]; the mean of the others for a model without a labelled row; at least 0.01, so that no model is lost.
     """
+    return calibration_from(*brier_sums(R, targets, v))
+
+
+def brier_sums(R, targets, v):
+    """Sum of squared errors and weight of the observed cells of each column: two ndarrays of shape (m,)."""
     observed = np.isfinite(R)
     squared_error = np.where(observed, (np.clip(R, 0.0, 1.0) - targets) ** 2, 0.0)
-    count = v @ observed
+    return v @ squared_error, v @ observed
+
+
+def calibration_from(squared_error, count):
+    """`calibration` from the sums over all labelled rows."""
     known = count > 0
-    brier = (v @ squared_error)[known] / count[known]
-    confidence = np.full(R.shape[1], 1.0 - brier.mean() if known.any() else 1.0)
+    brier = squared_error[known] / count[known]
+    confidence = np.full(len(count), 1.0 - brier.mean() if known.any() else 1.0)
     confidence[known] = 1.0 - brier
     return np.maximum(confidence, 0.01)
 
@@ -58,18 +67,36 @@ def label_aware(C, R, targets, labelled, v, rho):
     -------
     C : ndarray of shape (n, m)
     """
+    a = truth_probability(R, targets)
+    count, total = mean_sums(known_truth(C, a, labelled), v)
+    return C if count == 0 else reweighted(C, a * (count / total), labelled, rho)
+
+
+def truth_probability(R, targets):
+    """a of equation (4): the probability that each cell gives to the row's own class. Shape (n, m)."""
     r = np.clip(np.nan_to_num(R), 0.0, 1.0)
-    a = np.where(targets == 1, r, 1.0 - r)
-    known = labelled[:, None] & (C > 0) & (a > 0)
-    if not known.any():
-        return C
-    a = np.where(labelled[:, None], a * mean_one_scale(np.where(known, a, 0.0), v), 1.0)
-    return C * (rho + (1.0 - rho) * a)
+    return np.where(targets == 1, r, 1.0 - r)
+
+
+def known_truth(C, a, labelled):
+    """The cells of a that are rescaled to mean 1: labelled and observed; 0 elsewhere."""
+    return np.where(labelled[:, None] & (C > 0), a, 0.0)
+
+
+def reweighted(C, a, labelled, rho):
+    """C (rho + (1 - rho) a), with a = 1 in unlabelled rows."""
+    return C * (rho + (1.0 - rho) * np.where(labelled[:, None], a, 1.0))
 
 
 def mean_one_scale(C, v):
     """The factor that gives C (n, m) mean 1 over observed cells of rows weighted by v."""
-    return float(np.sum(v @ (C > 0)) / np.sum(v @ C))
+    count, total = mean_sums(C, v)
+    return count / total
+
+
+def mean_sums(C, v):
+    """Weight of the positive cells of C (n, m), and the sum of C, over rows weighted by v."""
+    return float(np.sum(v @ (C > 0))), float(np.sum(v @ C))
 
 
 def check_confidence(confidence, R, y, used=...):

@@ -65,6 +65,22 @@ def sweep(Z, C, v, X, ridge_x, ridge_y, *, block_rows=BLOCK_ROWS):
         F(X, Y(X)) at the X passed in, which costs nothing: with b_i the right-hand side of row i,
         min_y of its terms is sum_u c_iu z_iu^2 - b_i . y_i.
     """
+    return finish_sweep(X, sweep_sums(Z, C, v, X, ridge_y, block_rows=block_rows), ridge_x, ridge_y)
+
+
+def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=BLOCK_ROWS):
+    """What the rows contribute to a sweep; over partitions of the rows, contributions add up.
+
+    Returns
+    -------
+    left : ndarray of shape (m, p)
+        Normal equations of the model factors, packed.
+    right : ndarray of shape (m, d)
+    gram : ndarray of shape (d, d)
+        Y'VY.
+    fit : float
+        The terms of F that rows have, at their minimum over Y.
+    """
     m, d = X.shape
     shared = C.ndim == 1
     left = np.zeros((d * (d + 1) // 2,) if shared else (m, d * (d + 1) // 2))
@@ -81,9 +97,14 @@ def sweep(Z, C, v, X, ridge_x, ridge_y, *, block_rows=BLOCK_ROWS):
         right += CZ.T @ weighted.T
         gram += weighted @ Y_b.T
         fit += float(v_b @ np.einsum("bu,bu->b", CZ, Z_b) - np.einsum("kb,kb->", weighted, b))
+    return np.outer(C, left) if shared else left, right, gram, fit
+
+
+def finish_sweep(X, sums, ridge_x, ridge_y):
+    """Balanced new model factors and F at X, from the `sweep_sums` of all rows."""
+    left, right, gram, fit = sums
     objective = fit + ridge_x * float(np.sum(X**2))
-    if shared:
-        left = np.outer(C, left)
+    d = X.shape[1]
     X_new = _solve_packed(_add_ridge(np.ascontiguousarray(left.T), ridge_x, d), right.T.copy()).T
     return balance(X_new, gram, ridge_x, ridge_y), objective
 

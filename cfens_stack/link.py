@@ -27,7 +27,7 @@ def apply_link(R, link, clip, n_outputs):
     R = np.clip(R, clip, 1.0 - clip)
     if n_outputs == 1:
         return logit(R)
-    log_R = np.log(R).reshape(len(R), -1, n_outputs)
+    log_R = np.log(R).reshape(len(R), R.shape[1] // n_outputs, n_outputs)
     present = np.isfinite(log_R)
     count = np.maximum(present.sum(axis=2, keepdims=True), 1)
     return (log_R - np.where(present, log_R, 0.0).sum(axis=2, keepdims=True) / count).reshape(R.shape)
@@ -59,10 +59,30 @@ def centre(G, observed, v):
     s : float
         Root mean square of G - mu; 1 where all columns are constant.
     """
-    count = v @ observed
-    mu = v @ np.where(observed, G, 0.0) / np.where(count > 0, count, 1.0)
-    s = np.sqrt(np.sum(v @ np.where(observed, G - mu, 0.0) ** 2) / count.sum())
-    return mu, float(s) if s > 1e-12 * max(1.0, np.abs(mu).max()) else 1.0
+    count, total = mean_sums(G, observed, v)
+    mu = means(count, total)
+    return mu, spread(count, squares_about(G, observed, v, mu), mu)
+
+
+def mean_sums(G, observed, v):
+    """Weight and sum of the observed cells of each column: two ndarrays of shape (q,)."""
+    return v @ observed, v @ np.where(observed, G, 0.0)
+
+
+def means(count, total):
+    """mu of `centre` from the sums over all rows."""
+    return total / np.where(count > 0, count, 1.0)
+
+
+def squares_about(G, observed, v, mu):
+    """Sum of squared deviations of observed cells from mu."""
+    return np.sum(v @ np.where(observed, G - mu, 0.0) ** 2)
+
+
+def spread(count, squares, mu):
+    """s of `centre` from the sums over all rows."""
+    s = np.sqrt(squares / count.sum())
+    return float(s) if s > 1e-12 * max(1.0, np.abs(mu).max()) else 1.0
 
 
 def standardise(G, observed, mu, s):

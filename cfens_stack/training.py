@@ -145,6 +145,11 @@ def train_aggregator(problem, X, settings):
             nonnegative=problem.nonnegative,
             v=problem.v[rows],
         )
-    W = np.zeros((len(b0), len(X)))
+    return fit, *link_scale_weights(problem, fit, source, target)
+
+
+def link_scale_weights(problem, fit, source, target):
+    """W (S, q) and b (S,) of (6), score = W r_hat + b, from a fit in the columns and units of the optimisation."""
+    W = np.zeros((len(fit.b), problem.Z.shape[1]))
     W[target, source] = fit.w / problem.unit
-    return fit, W, fit.b - W @ problem.mu
+    return W, fit.b - W @ problem.mu

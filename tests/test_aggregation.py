@@ -1,5 +1,7 @@
 """The aggregator: derivatives of (2) against finite differences, its minimum against scipy, shrinkage to the mean."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, minimize
@@ -11,6 +13,7 @@ from cfens_stack import CFEnsemble
 from cfens_stack.aggregation import (
     average_weights,
     fit_aggregator,
+    loss_sums,
     minimise,
     sigmoid_focal_loss,
     softmax_focal_loss,
@@ -92,7 +95,10 @@ def test_minimiser_against_scipy(S, gamma, nonnegative):
     w0, size = problem["w0"], len(problem["t"])
     arguments = {**problem, "gamma": gamma, "strength": 0.01}
     start = np.append(w0, np.zeros(S))
-    theta, hessian, history, converged, _ = minimise(start, **arguments, nonnegative=nonnegative)
+    sums = partial(loss_sums, Y=problem["Y"], y=problem["y"], s=problem["s"], gamma=gamma)
+    theta, hessian, history, converged, _ = minimise(
+        start, sums, problem["M"], problem["t"], w0=w0, strength=0.01, nonnegative=nonnegative
+    )
     bounds = [(0 if nonnegative and j < len(w0) else None, None) for j in range(size)]
     reference = minimize(
         lambda point: supervision(point, **arguments)[:2],
@@ -122,8 +128,15 @@ def test_separable_labels_still_have_a_minimiser():
     """The penalty bounds the weights where the likelihood has no maximum."""
     problem = random_supervision(1)
     problem["y"] = (problem["Y"][:, 0] > 0).astype(int)
+    sums = partial(loss_sums, Y=problem["Y"], y=problem["y"], s=problem["s"], gamma=0.0)
     theta, _, _, converged, _ = minimise(
-        np.append(problem["w0"], 0.0), **problem, gamma=0.0, strength=1e-6, nonnegative=False
+        np.append(problem["w0"], 0.0),
+        sums,
+        problem["M"],
+        problem["t"],
+        w0=problem["w0"],
+        strength=1e-6,
+        nonnegative=False,
     )
     assert converged
     assert np.isfinite(theta).all()

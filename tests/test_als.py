@@ -32,7 +32,7 @@ def test_spectral_start_is_the_optimum_of_complete_data(latent_dim, lambda_reg):
     Z, C, v = centred()
     v = np.random.default_rng(1).uniform(0.5, 2.0, len(v))
     ridge_x, ridge_y = ridges(C, v, lambda_reg)
-    X = spectral_start(Z, v, latent_dim, ridge_x, ridge_y, exact=True)
+    X = spectral_start(Z.T @ (v[:, None] * Z), latent_dim, ridge_x, ridge_y, exact=True)
     swept, before = sweep(Z, C[0], v, X, ridge_x, ridge_y)
     _, after = sweep(Z, C[0], v, swept, ridge_x, ridge_y)
     assert after == pytest.approx(before, rel=1e-10)

@@ -18,11 +18,11 @@ STAGES = [
     {"link", "least_squares", "labels", "layout", "confidence", "datasets"}
     | {"failures", "named_estimators", "scores"},
     {"aggregation", "base_models", "fit_metadata", "meta_fit", "splits", "tables"},
-    {"objective", "posterior", "training", "default_pool"} | {"display", "html_summary"},
+    {"objective", "posterior", "training", "default_pool", "partition_steps"} | {"display", "html_summary"},
     {"base", "out_of_fold"},
     {"als"},
     {"gradient"},
-    {"ensemble", "evidence", "search_pruning"},
+    {"ensemble", "evidence", "search_pruning", "partitions"},
     {"guide", "search_evaluation", "search_selection", "search_space"} | {"search_storage", "search_workers"},
     {"search_trials"},
     {"pipeline", "search"},

@@ -14,7 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
-from cfens_stack import StackingPipeline
+from cfens_stack import CFEnsemble, StackingPipeline
+from cfens_stack.datasets import make_predictions
+from cfens_stack.partitions import fit_partitions
 
 distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
@@ -60,3 +62,15 @@ def test_pipeline_on_dask_survives_a_killed_worker(client, tmp_path):
     assert np.isfinite(on_dask.oof_).all()
     assert_allclose(on_dask.oof_, local.oof_, rtol=0, atol=1e-10)
     assert_allclose(on_dask.predict_proba(X), local.predict_proba(X), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("as_dask_array", [False, True])
+def test_fit_over_partitions_on_dask_is_the_fit_in_memory(client, as_dask_array):
+    data = make_predictions(n_samples=900, n_models=8, missing=0.2, random_state=0)
+    parts = np.split(data.R, [200, 500])
+    if as_dask_array:
+        parts = pytest.importorskip("dask.array").from_array(data.R, chunks=(300, 4))
+    whole = CFEnsemble(latent_dim=4, aggregator_reg=10.0).fit(data.R, data.y)
+    model = fit_partitions(CFEnsemble(latent_dim=4, aggregator_reg=10.0), parts, data.y, client=client)
+    assert_allclose(model.coef_, whole.coef_, rtol=1e-8, atol=1e-8)
+    assert_allclose(model.predict_proba(data.R), whole.predict_proba(data.R), rtol=0, atol=1e-8)
