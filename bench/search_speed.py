@@ -1,7 +1,8 @@
 """Trials per second of CFEnsembleSearch: 100 ALS trials on (2000, 20), then cost against the number of rows.
 
 Five folds, 20 base models, one worker, pruning on and off; the time includes the refit. --jobs 2 uses both cores of a
-small machine, by threads or, with --storage, by processes.
+small machine, by threads or, with --storage, by processes. --preparation measures instead which share of a default fit
+and prediction of one fold is link, centring and confidence, the work that trials could share.
 """
 
 import argparse
@@ -9,10 +10,32 @@ import time
 
 from optuna.pruners import NopPruner
 
-from cfens_stack import CFEnsembleSearch
+from cfens_stack import CFEnsemble, CFEnsembleSearch
 from cfens_stack.datasets import make_predictions
 
 ROWS = (1_000, 2_000, 10_000, 100_000)
+
+
+class TimedPreparation(CFEnsemble):
+    """Adds up the seconds of its link, centring and confidence."""
+
+    seconds = 0.0
+
+    def _problem(self, *rows):
+        start = time.perf_counter()
+        problem = super()._problem(*rows)
+        TimedPreparation.seconds += time.perf_counter() - start
+        return problem
+
+
+def preparation_share(n, repeats=5):
+    """Share of preparation in fit and prediction of one of five folds."""
+    data, cut = make_predictions(n_samples=n, n_models=20, random_state=0), n * 4 // 5
+    TimedPreparation.seconds = 0.0
+    start = time.perf_counter()
+    for _ in range(repeats):
+        TimedPreparation().fit(data.R[:cut], data.y[:cut]).predict_proba(data.R[cut:])
+    return TimedPreparation.seconds / (time.perf_counter() - start)
 
 
 def main():
@@ -21,7 +44,11 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
     parser.add_argument("--trials", type=int, nargs="+", default=(100, 100, 40, 10), help="one a number of rows")
     parser.add_argument("--storage", help="journal file, for processes instead of threads")
+    parser.add_argument("--preparation", action="store_true")
     arguments = parser.parse_args()
+    if arguments.preparation:
+        print({n: round(preparation_share(n), 3) for n in arguments.rows})
+        return
     print(f"{'rows':>7} {'trials':>6} {'pruning':>7} {'seconds':>8} {'trials/s':>8}")
     for n, n_trials in zip(arguments.rows, arguments.trials, strict=True):
         data = make_predictions(n_samples=n, n_models=20, random_state=0)

@@ -59,6 +59,13 @@ def test_a_breakdown_under_raise_names_the_suspects():
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
+def test_each_model_is_fitted_once_a_fold_and_once_on_all_rows(tmp_path, n_jobs):
+    models = [Counting(str(tmp_path), tag) for tag in range(3)]
+    StackingPipeline(models, cv=4, n_jobs=n_jobs, random_state=0).fit(*numbered_data())
+    assert n_fits(tmp_path) == 3 * (4 + 1)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("table", [np.asarray, pd.DataFrame, pl.DataFrame], ids=["numpy", "pandas", "polars"])
 def test_a_second_run_fits_nothing(tmp_path, n_jobs, table):
     X, y = numbered_data()
