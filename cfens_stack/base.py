@@ -25,6 +25,8 @@ from cfens_stack.posterior import class_weights, natural_posterior
 from cfens_stack.training import Problem
 
 PREDICT_BLOCK_ROWS = 16384
+LARGEST_SCORE = 1e100
+SMALL_WEIGHT = 0.1
 
 
 class BaseCFEnsemble(
@@ -71,7 +73,8 @@ class BaseCFEnsemble(
         y : array-like of shape (n,)
             Class labels. NaN, None and pandas.NA mark rows without a label: they take part in the factorisation only.
         sample_weight : array-like of shape (n,), default=None
-            A row of weight 2 counts as the same row twice, throughout.
+            A row of weight 2 counts as the same row twice, throughout. Weights that sum to 1 thus say that there is one
+            row: with aggregator_reg="auto" a mean below 0.1 over the labelled rows brings a warning.
 
         Returns
         -------
@@ -80,18 +83,36 @@ class BaseCFEnsemble(
         Raises
         ------
         ValueError
-            If R holds infinite values or no prediction at all, y has less than two classes or is continuous, a weight
-            is negative or a class has none, a parameter is outside its range, the columns do not fit `layout`, or
-            `strict=True` and a prediction is outside [0, 1].
+            If R holds infinite values, values beyond 1e100 or no prediction at all, y has less than two classes or is
+            continuous, a weight is negative or a class has none, a parameter is outside its range, the columns do not
+            fit `layout`, or `strict=True` and a prediction is outside [0, 1].
         """
+        before = vars(self).copy()
+        try:
+            self._fit(R, y, sample_weight)
+        except BaseException:  # a refused or interrupted fit leaves the estimator as it was
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        self._warn_unless_converged(stacklevel=3)
+        return self
+
+    def _fit(self, R, y, sample_weight):
         self._validate_params()
-        R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan")
+        R = self._check_predictions(R, reset=True)
         self.classes_, y = encode_labels(y)
         check_consistent_length(R, y)
         v = row_weights(sample_weight, R, y, self.classes_)
+        mean_weight = v[(y >= 0) & (v > 0)].mean()
+        if self.aggregator_reg == "auto" and mean_weight < SMALL_WEIGHT:
+            warnings.warn(
+                f"sample_weight has mean {mean_weight:.2g} over the labelled rows. Weights count rows, so "
+                "aggregator_reg='auto' trusts the labels less and stays close to the plain average: rescale the "
+                "weights to mean 1, or pass a number as aggregator_reg.",
+                UserWarning,
+                stacklevel=3,
+            )
         self._store(self._solve(R, y, v))
-        self._warn_unless_converged(stacklevel=3)
-        return self
 
     def predict_proba(self, R):
         """Probabilities of the classes, equations (6) and (7).
@@ -187,10 +208,13 @@ class BaseCFEnsemble(
         self._layout = find_layout(R, len(self.classes_), self.layout)
         self.layout_ = self._layout.kind
         self._check_n_classifiers()
-        kept = self._models_with_predictions(np.isfinite(R[v > 0][:, self._layout.columns]).any(axis=0))
+        kept = self._models_with_predictions(self._scored_columns(R, v))
+        C = check_confidence(self.confidence, R, self._labels(y), used=np.ix_(v > 0, self._layout.keep(kept).columns))
+        if C is not None and not C[np.isfinite(R)].all():
+            R = np.where(C > 0, R, np.nan)  # a cell without confidence is as good as missing, in the centring too
+            kept = self._models_with_predictions(self._scored_columns(R, v))
         self._layout = self._layout.keep(kept)
         columns = self._layout.columns
-        C = check_confidence(self.confidence, R, self._labels(y), used=np.ix_(v > 0, columns))
         R, C = R[:, columns], C if C is None else C[:, columns]
         rows = np.isfinite(R).any(axis=1) & (v > 0)
         if not rows.all():
@@ -198,9 +222,14 @@ class BaseCFEnsemble(
         present = np.bincount(y[y >= 0], minlength=len(self.classes_)) > 0
         if not present.all():
             raise ValueError(
-                f"No labelled row of class {self.classes_[~present][0]!r} has a prediction: every class needs one."
+                f"No labelled row of class {self.classes_[~present].tolist()[0]!r} has a prediction: "
+                "every class needs one."
             )
         return self._train(self._problem(R, y, v, C))
+
+    def _scored_columns(self, R, v):
+        """Which columns in use have a prediction in a row of positive weight: ndarray of bool, shape (q,)."""
+        return np.isfinite(R[v > 0][:, self._layout.columns]).any(axis=0)
 
     def _models_with_predictions(self, observed):
         """Which models have scored a row of positive weight, given which columns have; warns of the others."""
@@ -213,7 +242,7 @@ class BaseCFEnsemble(
             warnings.warn(
                 f"Columns {names.tolist()} of R have no prediction in any row and are ignored.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return kept
 
@@ -293,7 +322,17 @@ class BaseCFEnsemble(
 
     def _check_new(self, R):
         check_is_fitted(self)
-        return validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        return self._check_predictions(R, reset=False)
+
+    def _check_predictions(self, R, reset):
+        """R as floats, its columns checked or noted; values whose squares would overflow are refused."""
+        R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=reset)
+        large = np.abs(R) > LARGEST_SCORE
+        if large.any():
+            raise ValueError(
+                f"R holds {R[large][0]:g}: scores are accepted up to {LARGEST_SCORE:g} in size. Rescale them."
+            )
+        return R
 
     def _fold_in(self, R):
         """Instance factors of validated rows, (n, d)."""

@@ -50,7 +50,7 @@ def encode_labels(y):
     classes, codes = np.unique(known, return_inverse=True)
     if len(classes) == 1:
         raise ValueError(
-            f"y has one class only ({classes[0]!r}), but a classifier needs labelled rows of at least two."
+            f"y has one class only ({classes.tolist()[0]!r}), but a classifier needs labelled rows of at least two."
         )
     full = np.full(len(y), UNLABELLED)
     full[labelled] = codes
