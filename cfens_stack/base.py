@@ -87,12 +87,12 @@ class BaseCFEnsemble(
             continuous, a weight is negative or a class has none, a parameter is outside its range, the columns do not
             fit `layout`, or `strict=True` and a prediction is outside [0, 1].
         """
-        before = vars(self).copy()
+        before = self.__dict__.copy()
         try:
             self._fit(R, y, sample_weight)
         except BaseException:  # a refused or interrupted fit leaves the estimator as it was
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
         self._warn_unless_converged(stacklevel=3)
         return self
