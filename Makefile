@@ -24,8 +24,8 @@ lint: $(VENV)/.ready-dev  ## ruff (lint and format) and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.ready-dev  ## time the kernel and a default fit against what one would use instead
-	$(BIN)/python bench/kernel.py
+bench: $(VENV)/.ready-dev  ## time a fit against what one would use instead; writes docs/speed.md
+	$(BIN)/python bench/speed.py
 
 docs: $(VENV)/.ready-docs  ## build the site into docs/_build/html, warnings as errors; runs one recipe, about two minutes
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
