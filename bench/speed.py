@@ -3,8 +3,8 @@
 One process on one BLAS thread; repeats are interleaved and medians are taken, so that ratios hold on a busy machine
 where seconds do not. Compared on equal predictions of 20 base models: scikit-learn's LogisticRegression, greedy
 ensemble selection (Caruana et al. 2004; 50 rounds, with replacement) by log loss and by average precision, and, with
-30 % of the cells missing, IterativeImputer with LogisticRegression. Then the growth of a fused sweep in n, m and d, its share of
-the speed of dgemm, and the PyTorch trainer beside ALS. Writes docs/speed.md and docs/speed.png.
+30 % of the cells missing, IterativeImputer with LogisticRegression. Then the growth of a fused sweep in n, m and d, its
+share of the speed of dgemm, and the PyTorch trainer beside ALS. Writes docs/speed.md and docs/speed.png.
 
     python bench/speed.py               about ten minutes
     python bench/speed.py --quick       up to n = 1e4, prints only
@@ -171,8 +171,9 @@ def write(fit_table, kernel_table, growth, slopes, share, trainer_table):
     text = f"""# Speed
 
 `python bench/speed.py` on a machine with {os.cpu_count()} cores ({platform.machine()}, {platform.system()}), one BLAS
-thread, load average {os.getloadavg()[0]:.1f} at the end, so other work may have run beside it. Read ratios, not seconds:
-the methods of a row were timed in turn, in one process. Empty: the method took more than {SLOW:g} s at a smaller n.
+thread, load average {os.getloadavg()[0]:.1f} at the end, so other work may have run beside it. Read ratios, not
+seconds: the methods of a row were timed in turn, in one process. Empty: the method took more than
+{SLOW:g} s at a smaller n.
 
 ![Seconds of a fit](speed.png)
 
