@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from comparison import METRICS, RANKED, against, by_unit, draw_ranks, markdown, put_tables, ranks, summary, wins_table
+from goals import goals
 from peers import PEERS
 from real_sets import MIN_POSITIVES, QUICK
 from scenarios import SCENARIOS
@@ -80,7 +81,7 @@ def make_tables(table):
     """Every table of the page, from its name to Markdown."""
     scenarios = [scenario for scenario in SCENARIOS if scenario in set(table["scenario"])]
     parts = {scenario: table[table["scenario"] == scenario] for scenario in scenarios}
-    tables = {}
+    tables = {"goals": markdown(goals(parts, OURS), "goal")}
     if "complete" in parts:
         complete = parts["complete"]
         tables["complete"] = markdown(summary(complete))
@@ -119,7 +120,10 @@ def scenario_means(parts):
         for metric in ("average precision", "log loss"):
             means = METRICS[metric] * by_unit(part, metric).mean()
             peers = means.drop(OURS)
-            row |= {metric: abs(means[OURS]), f"best peer, {metric}": f"{abs(peers.max()):.4f} ({peers.idxmax()})"}
+            row |= {
+                metric: abs(means[OURS]),
+                f"best peer, {metric}": f"{abs(peers.max()):.4f} ({peers.idxmax()})".lstrip("0"),
+            }
         rows[scenario] = row
     return pd.DataFrame(rows).T
 

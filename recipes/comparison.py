@@ -48,11 +48,11 @@ def against(table, ours, metric, unit="family"):
     return pd.DataFrame(rows).T
 
 
-def wins_table(table, ours, metrics=tuple(RANKED)):
+def wins_table(table, ours, metrics=tuple(RANKED), units=("family", "set")):
     """`against` over families and over sets, as text: wins-ties-losses, p."""
     columns = {}
     for metric in metrics:
-        for unit in ("family", "set"):
+        for unit in units:
             found = against(table, ours, metric, unit)
             columns[f"{metric}, {'families' if unit == 'family' else 'sets'}"] = [
                 f"{row.wins:.0f}-{row.ties:.0f}-{row.losses:.0f}, {p_text(row.p)}" for row in found.itertuples()

@@ -43,7 +43,7 @@ def main():
     table.sort_values(["set", "fold", "method"]).to_csv(arguments.out, index=False)
     tables = {
         "several classes": markdown(summary(table, SEVERAL, SEVERAL)),
-        "several classes, wins": markdown(wins_table(table, OURS, SEVERAL), f"{OURS} against"),
+        "several classes, wins": markdown(wins_table(table, OURS, SEVERAL, units=["set"]), f"{OURS} against"),
     }
     for name, body in tables.items():
         print(f"\n{name}\n\n{body}")
