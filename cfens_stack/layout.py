@@ -58,8 +58,9 @@ def find_layout(R, n_classes, layout):
         NaN where missing.
     n_classes : int
     layout : {"auto", "positive", "model-major", "class-major", "scores"}
-        "auto": values outside [0, 1] make scores; columns that sum to 1 within every model make K columns a model; else
-        one column a model with two classes, and scores, with a logged warning, with more.
+        "auto": values outside [0, 1] make scores, with a logged warning if only some columns have them; columns that
+        sum to 1 within every model make K columns a model; else one column a model with two classes, and scores, with
+        a logged warning, with more.
 
     Returns
     -------
@@ -72,7 +73,7 @@ def find_layout(R, n_classes, layout):
     """
     m, K = R.shape[1], n_classes
     everything = np.arange(m)
-    if layout == "scores" or (layout == "auto" and np.any(np.abs(R - 0.5) > 0.5 + SUM_TOLERANCE)):
+    if layout == "scores":
         return Layout("scores", everything, 1)
     if layout == "positive":
         if K > 2:
@@ -94,6 +95,10 @@ def find_layout(R, n_classes, layout):
 def _read_layout(R, K):
     m = R.shape[1]
     everything = np.arange(m)
+    outside = np.any(np.abs(R - 0.5) > 0.5 + SUM_TOLERANCE, axis=0)
+    if outside.any():
+        _warn_of_mixed_columns(R, outside)
+        return Layout("scores", everything, 1)
     readings = []
     if m % K == 0:
         by_model, by_class = (_one_column_a_class(everything, K, layout) for layout in ("model-major", "class-major"))
@@ -119,6 +124,21 @@ def _read_layout(R, K):
         )
         return Layout("scores", everything, 1)
     return readings[0]
+
+
+def _warn_of_mixed_columns(R, outside):
+    within = ~outside & ~np.isnan(R).all(axis=0)
+    if within.any():
+        logger.warning(
+            "layout='auto' takes all %d columns of R for scores, because %d of them have values outside [0, 1], the "
+            "first at index %d, while %d look like probabilities. If features stand among the predictions, as under "
+            "StackingClassifier(passthrough=True), set passthrough=False or put a ColumnTransformer that selects the "
+            "predictions before the ensemble with make_pipeline. Pass layout='scores' to confirm.",
+            R.shape[1],
+            outside.sum(),
+            outside.argmax(),
+            within.sum(),
+        )
 
 
 def _one_column_a_class(everything, K, layout):

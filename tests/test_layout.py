@@ -77,6 +77,25 @@ def test_values_outside_the_unit_interval_are_scores(value):
     assert find_layout(R, 2, "auto").kind == "scores"
 
 
+@pytest.mark.parametrize("K", [2, 3])
+def test_features_among_the_predictions_are_logged(caplog, K):
+    """What StackingClassifier(passthrough=True) passes: predictions first, then the features."""
+    R = np.hstack([model_major(K), np.random.default_rng(1).normal(size=(30, 2))])
+    with caplog.at_level(logging.WARNING, logger="cfens_stack.layout"):
+        assert find_layout(R, K, "auto").kind == "scores"
+    assert f"2 of them have values outside [0, 1], the first at index {4 * K}, while {4 * K} look like" in caplog.text
+    assert "passthrough=False" in caplog.text
+
+
+def test_scores_alone_or_stated_are_not_logged(caplog):
+    scores = np.random.default_rng(1).normal(size=(30, 3))
+    scores[:, 2] = np.nan
+    with caplog.at_level(logging.WARNING, logger="cfens_stack.layout"):
+        find_layout(scores, 2, "auto")
+        find_layout(np.hstack([model_major(2), scores]), 2, "scores")
+    assert not caplog.text
+
+
 def test_three_classes_without_groups_are_scores_and_logged(caplog):
     with caplog.at_level(logging.WARNING, logger="cfens_stack.layout"):
         layout = find_layout(np.random.default_rng(0).random((30, 6)), 3, "auto")
