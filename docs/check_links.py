@@ -42,4 +42,4 @@ def broken(site):
 
 if __name__ == "__main__":
     lost = list(broken(Path(sys.argv[1])))
-    sys.exit("\n".join(f"{page}: {link} leads nowhere" for page, link in lost))
+    sys.exit("\n".join(f"{page}: {link} leads nowhere" for page, link in lost) or None)
