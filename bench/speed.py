@@ -13,8 +13,6 @@ share of the speed of dgemm, and the PyTorch trainer beside ALS. Writes docs/spe
 import argparse
 import os
 import platform
-import statistics
-import time
 import tracemalloc
 import warnings
 from functools import partial
@@ -23,7 +21,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from kernel import LOOP_ROWS, kernel_rows
+from kernel import LOOP_ROWS, kernel_rows, medians, seconds_of
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer
@@ -75,22 +73,6 @@ def methods(R, holes, y):
     }
 
 
-def seconds_of(functions, repeats=5):
-    """Median seconds by interleaved repeats; slow functions run once."""
-    times = {name: [_seconds(function)] for name, function in functions.items()}
-    for _ in range(repeats - 1):
-        for name, function in functions.items():
-            if times[name][0] < REPEAT_BELOW:
-                times[name].append(_seconds(function))
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def _seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def peak_bytes(function):
     """Peak of the memory that numpy and Python hold while the function runs."""
     tracemalloc.start()
@@ -106,7 +88,8 @@ def fits(sizes):
     for n in sizes:
         data = make_predictions(n_samples=n, n_models=MODELS, random_state=0)
         holes = np.where(np.random.default_rng(0).random(data.R.shape) < 0.3, np.nan, data.R)
-        seconds = seconds_of({name: fit for name, fit in methods(data.R, holes, data.y).items() if name not in skipped})
+        functions = {name: fit for name, fit in methods(data.R, holes, data.y).items() if name not in skipped}
+        seconds = medians(functions, REPEAT_BELOW)
         skipped |= {name for name, value in seconds.items() if value > SLOW}
         peak = peak_bytes(methods(data.R, holes, data.y)["CFEnsemble"])
         rows.append({"n": n, **seconds, "peak bytes a row": peak / n})
@@ -121,7 +104,7 @@ def sweep_growth(n_max):
     rows = []
     for axis, values in axes.items():
         functions = {value: partial(sweep, *sweep_inputs(**{**base, axis: value})) for value in values}
-        for value, seconds in seconds_of(functions).items():
+        for value, seconds in medians(functions, REPEAT_BELOW).items():
             rows.append({"axis": axis, "value": value, "seconds": seconds})
     table = pd.DataFrame(rows)
     slopes = {
@@ -140,7 +123,7 @@ def dgemm_share(m=20, d=8, n=100_000):
     """Floating-point operations a second of a fused sweep over those of a large dgemm."""
     A = np.random.default_rng(0).normal(size=(1024, 1024))
     inputs = sweep_inputs(n, m, d)
-    seconds = seconds_of({"dgemm": lambda: A @ A, "sweep": lambda: sweep(*inputs)})
+    seconds = medians({"dgemm": lambda: A @ A, "sweep": lambda: sweep(*inputs)}, REPEAT_BELOW)
     packed = d * (d + 1) / 2
     # per row: two products of packed triangles with the confidence, right-hand sides twice, elimination, two solves
     flops = n * (4 * packed * m + 4 * d * m + d**3 / 3 + 4 * d**2)
@@ -153,7 +136,7 @@ def trainers(sizes):
     for n in sizes:
         data = make_predictions(n_samples=n, n_models=MODELS, random_state=0)
         for name, trainer in (("ALS", CFEnsemble()), ("PyTorch", CFEnsemblePyTorchTrainer())):
-            seconds = _seconds(lambda trainer=trainer, data=data: trainer.fit(data.R, data.y))
+            seconds = seconds_of(lambda trainer=trainer, data=data: trainer.fit(data.R, data.y))
             rows.append(
                 {"n": n, "trainer": name, "seconds": seconds, "evaluations": len(trainer.history_["reconstruction"])}
             )

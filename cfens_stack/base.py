@@ -219,13 +219,16 @@ class BaseCFEnsemble(
         rows = np.isfinite(R).any(axis=1) & (v > 0)
         if not rows.all():
             R, y, v, C = R[rows], y[rows], v[rows], C if C is None else C[rows]
-        present = np.bincount(y[y >= 0], minlength=len(self.classes_)) > 0
+        self._check_classes(np.bincount(y[y >= 0], minlength=len(self.classes_)) > 0)
+        return self._train(self._problem(R, y, v, C))
+
+    def _check_classes(self, present):
+        """Refuse a class without a labelled row that has a prediction; present is a mask of shape (K,)."""
         if not present.all():
             raise ValueError(
                 f"No labelled row of class {self.classes_[~present].tolist()[0]!r} has a prediction: "
                 "every class needs one."
             )
-        return self._train(self._problem(R, y, v, C))
 
     def _scored_columns(self, R, v):
         """Which columns in use have a prediction in a row of positive weight: ndarray of bool, shape (q,)."""

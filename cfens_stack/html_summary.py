@@ -101,8 +101,7 @@ def pipeline_summary(pipeline):
     meta = getattr(pipeline.meta_, "best_estimator_", pipeline.meta_)
     weights = np.full(m, np.nan)
     if hasattr(meta, "coef_") and np.shape(meta.coef_)[-1] == pipeline.oof_.shape[1]:
-        by_model = column_weights(meta.coef_).reshape(m, -1)
-        weights = np.take_along_axis(by_model, np.abs(by_model).argmax(axis=1)[:, None], axis=1)[:, 0]
+        weights = column_weights(column_weights(meta.coef_).reshape(m, -1).T)
     known = bool(np.isfinite(weights).all())
     rows = []
     for name, weight, share in zip(pipeline.model_names_, weights, missing, strict=True):

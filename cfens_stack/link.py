@@ -59,12 +59,12 @@ def centre(G, observed, v):
     s : float
         Root mean square of G - mu; 1 where all columns are constant.
     """
-    count, total = mean_sums(G, observed, v)
+    count, total = column_sums(G, observed, v)
     mu = means(count, total)
     return mu, spread(count, squares_about(G, observed, v, mu), mu)
 
 
-def mean_sums(G, observed, v):
+def column_sums(G, observed, v):
     """Weight and sum of the observed cells of each column: two ndarrays of shape (q,)."""
     return v @ observed, v @ np.where(observed, G, 0.0)
 

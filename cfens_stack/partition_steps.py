@@ -9,8 +9,7 @@ from cfens_stack.aggregation import loss_sums
 from cfens_stack.confidence import brier_sums, known_truth, mean_sums, reweighted, truth_probability
 from cfens_stack.layout import find_layout
 from cfens_stack.least_squares import fold_in, sweep_sums
-from cfens_stack.link import apply_link, squares_about, standardise
-from cfens_stack.link import mean_sums as column_sums
+from cfens_stack.link import apply_link, column_sums, squares_about, standardise
 
 
 @dataclass(frozen=True)

@@ -157,10 +157,7 @@ def _prepare(model, parts):
     model.link_ = "identity" if is_score else model.link
     parts = parts.map(partial(steps.apply_part_link, link=model.link_, clip=model.clip, n_outputs=layout.n_outputs))
     count, total, mass, v_sum, squared_error, scored = parts.sum(partial(steps.first_sums, layout=layout, K=K))
-    if not mass.all():
-        raise ValueError(
-            f"No labelled row of class {model.classes_[mass == 0][0]!r} has a prediction: every class needs one."
-        )
+    model._check_classes(mass > 0)
     model.column_means_ = means(count, total)
     model.scale_ = spread(count, parts.sum(partial(steps.squares, mu=model.column_means_))[0], model.column_means_)
     model._unseen = count == 0

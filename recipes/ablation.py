@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 from benchmark_imbalanced import DOCS, two_a_family
-from comparison import against, by_unit, markdown, p_text, put_tables
+from comparison import against, by_unit, markdown, put_tables, wins_text
 from imputation import row_mean
 from real_sets import MIN_POSITIVES
 from scoring import score_all
@@ -76,13 +76,7 @@ def effects(part):
     columns = {}
     for metric in ("average precision", "log loss"):
         columns[metric] = by_unit(part, metric).mean()
-        found = against(part, DEFAULT, metric)
-        columns[f"default wins, {metric}"] = pd.Series(
-            {
-                row.Index: f"{row.wins:.0f}-{row.ties:.0f}-{row.losses:.0f}, {p_text(row.p)}"
-                for row in found.itertuples()
-            }
-        )
+        columns[f"default wins, {metric}"] = wins_text(against(part, DEFAULT, metric))
     columns["seconds"] = part.groupby("method")["seconds"].median()
     return pd.DataFrame(columns).reindex(VARIANTS).fillna("")
 

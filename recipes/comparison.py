@@ -53,12 +53,16 @@ def wins_table(table, ours, metrics=tuple(RANKED), units=("family", "set")):
     columns = {}
     for metric in metrics:
         for unit in units:
-            found = against(table, ours, metric, unit)
-            columns[f"{metric}, {'families' if unit == 'family' else 'sets'}"] = [
-                f"{row.wins:.0f}-{row.ties:.0f}-{row.losses:.0f}, {p_text(row.p)}" for row in found.itertuples()
-            ]
+            title = f"{metric}, {'families' if unit == 'family' else 'sets'}"
+            columns[title] = wins_text(against(table, ours, metric, unit))
     order = ranks(table, metrics[0]).mean().sort_values().index.drop(ours)
-    return pd.DataFrame(columns, index=found.index).reindex(order)
+    return pd.DataFrame(columns).reindex(order)
+
+
+def wins_text(found):
+    """What `against` found, by peer: wins-ties-losses, p."""
+    text = [f"{row.wins:.0f}-{row.ties:.0f}-{row.losses:.0f}, {p_text(row.p)}" for row in found.itertuples()]
+    return pd.Series(text, index=found.index)
 
 
 def p_text(p):

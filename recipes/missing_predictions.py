@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from imputation import row_mean
 from matplotlib import pyplot
 from real_sets import N_FOLDS, QUICK, family_means, keel_family, predictions
 from scipy.special import expit, logit
@@ -89,16 +90,14 @@ def remove(R, R_test, pattern, rng):
 
 
 class RowMean:
-    """Replaces a missing prediction by the mean of the row's others; an empty row by the mean of all."""
+    """Row means as an imputer."""
 
     def fit_transform(self, R):
-        self.mean_ = np.nanmean(R)
+        self.R_ = R
         return self.transform(R)
 
     def transform(self, R):
-        count = np.isfinite(R).sum(axis=1, keepdims=True)
-        means = np.where(count > 0, np.nansum(R, axis=1, keepdims=True) / np.maximum(count, 1), self.mean_)
-        return np.where(np.isnan(R), means, R)
+        return row_mean(self.R_, R)[1]
 
 
 class Iterative(IterativeImputer):

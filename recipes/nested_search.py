@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 from benchmark_imbalanced import DOCS
-from comparison import METRICS, against, by_unit, markdown, p_text, put_tables, ranks
+from comparison import METRICS, against, by_unit, markdown, put_tables, ranks, wins_text
 from real_sets import MIN_POSITIVES
 from scoring import OURS, score_all
 
@@ -44,13 +44,7 @@ def compare(table):
     for metric in list(METRICS)[:3]:
         columns[metric] = by_unit(table, metric).mean()
         columns[f"rank {metric}"] = ranks(table, metric).mean()
-        found = against(table, OURS, metric)
-        columns[f"default wins, {metric}"] = pd.Series(
-            {
-                row.Index: f"{row.wins:.0f}-{row.ties:.0f}-{row.losses:.0f}, {p_text(row.p)}"
-                for row in found.itertuples()
-            }
-        )
+        columns[f"default wins, {metric}"] = wins_text(against(table, OURS, metric))
     columns["seconds"] = table.groupby("method")["seconds"].median()
     return pd.DataFrame(columns).reindex(METHODS).fillna("")
 
