@@ -1,8 +1,8 @@
 """Search the hyperparameters of CFEnsemble on a table of predictions: CFEnsembleSearch from the command line.
 
-The table, CSV or Parquet, has a row an instance and a column a base model (out-of-fold probabilities of the positive
-class; empty where a model did not score the row), and one column of labels (empty where unknown). Without a table,
-predictions of models with correlated errors are drawn, and the result is compared on rows held out.
+The table, CSV, Parquet or npz, has a row an instance and a column a base model (out-of-fold probabilities of the
+positive class; empty where a model did not score the row), and one column of labels (empty where unknown). Without a
+table, predictions of models with correlated errors are drawn, and the result is compared on rows held out.
 
 Writes the fitted model, the table of trials and three pictures (history, slices, importances) to --out.
 
@@ -29,6 +29,7 @@ from sklearn.metrics import average_precision_score, log_loss
 
 from cfens_stack import CFEnsemble, CFEnsembleSearch
 from cfens_stack.datasets import make_predictions
+from cfens_stack.plugins.prediction_tables import read_predictions
 
 PICTURES = {"history": plot_optimization_history, "slices": plot_slice, "importances": plot_param_importances}
 TRIALS_FOR_PICTURES = 4
@@ -36,7 +37,7 @@ TRIALS_FOR_PICTURES = 4
 
 def main():
     arguments = parse_arguments()
-    R, y, held_out = demonstration() if arguments.table is None else read(arguments.table, arguments.label)
+    R, y, held_out = demonstration() if arguments.table is None else load(arguments.table, arguments.label)
     search = CFEnsembleSearch(
         arguments.trials,
         timeout=arguments.timeout,
@@ -60,7 +61,7 @@ def main():
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", nargs="?", type=Path, help="CSV or Parquet; none: a demonstration")
+    parser.add_argument("table", nargs="?", type=Path, help="CSV, Parquet or npz; none: a demonstration")
     parser.add_argument("--label", default="y", help="column of labels (default: y); all others are models")
     parser.add_argument("--trials", type=int, default=50, help="total of the study (default: 50)")
     parser.add_argument("--timeout", type=float, help="seconds after which no trial is started")
@@ -78,16 +79,14 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def read(path, label):
+def load(path, label):
     """Predictions and labels of a table."""
-    table = pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else pd.read_csv(path)
-    if label not in table:
-        raise SystemExit(f"{path} has no column {label!r}; pass --label with one of {', '.join(map(str, table))}.")
-    R = table.drop(columns=label)
-    texts = [column for column in R if not pd.api.types.is_numeric_dtype(R[column])]
-    if texts:
-        raise SystemExit(f"{path}: columns {', '.join(texts)} are no numbers. All but --label must be predictions.")
-    return R, table[label], None
+    try:
+        table = read_predictions(path, label=label)
+    except (OSError, ImportError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+    print(f"{path}: {table}")
+    return pd.DataFrame(table.R, columns=table.model_names), table.y, None
 
 
 def demonstration():
