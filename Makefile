@@ -2,22 +2,26 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PLUGINS_VENV := .venv-plugins
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # What the tests need. Where pip would fetch a CUDA build of torch, EXTRAS=dev,recipes leaves it out; its tests then skip.
 EXTRAS ?= dev,recipes,torch
 PYTEST_ARGS ?= --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench docs clean
+.PHONY: help run test test-plugins lint bench docs clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 run: $(VENV)/.ready-run  ## run recipes/quickstart.py: a real data set from base models to a table and a picture
 	$(BIN)/python recipes/quickstart.py
 
 test: $(VENV)/.ready-dev  ## run the tests and doctests (PYTEST_ARGS="-k als" for some)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-plugins: $(PLUGINS_VENV)/.ready  ## install AutoGluon, FLAML, mlxtend and skops beside .venv and run tests/plugins
+	$(PLUGINS_VENV)/bin/python -m pytest -ra tests/plugins
 
 lint: $(VENV)/.ready-dev  ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .
@@ -31,9 +35,9 @@ docs: $(VENV)/.ready-docs  ## build the site into docs/_build/html, warnings as 
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python docs/check_links.py docs/_build/html
 
-clean:  ## remove caches and build output; .venv stays (rm -r .venv removes it)
+clean:  ## remove caches and build output; .venv and .venv-plugins stay (rm -r removes them)
 	rm -rf build dist docs/_build docs/recipes *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './$(PLUGINS_VENV)/*' -prune -exec rm -rf {} +
 
 # The stamps make the second call quick; a change of the dependencies or the constraints installs again.
 $(VENV)/bin/python:
@@ -49,4 +53,10 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.ready-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP_INSTALL) --editable '.[docs,recipes]'
+	@touch $@
+
+$(PLUGINS_VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PLUGINS_VENV)
+	$(PLUGINS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[dev,torch,plugins]'
 	@touch $@

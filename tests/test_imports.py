@@ -42,6 +42,10 @@ OPTIONAL = {
     "imblearn",
     "dask",
     "distributed",
+    "autogluon",
+    "flaml",
+    "mlxtend",
+    "skops",
 }
 # Required, but slow to import (0.5 s) and of no use before a search.
 DEFERRED = {"optuna"}

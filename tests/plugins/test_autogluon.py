@@ -1,0 +1,121 @@
+"""PredictorEnsemble on AutoGluon's own TabularPredictor."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.exceptions import NotFittedError
+
+from cfens_stack import CFEnsemble
+
+with warnings.catch_warnings():  # of optional parts that are not there
+    warnings.simplefilter("ignore")
+    tabular = pytest.importorskip("autogluon.tabular", reason="autogluon.tabular is not installed")
+
+from cfens_stack.plugins.autogluon import PredictorEnsemble
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the toolkit warns of is not ours to mend
+MODELS = {"LR": {}, "XT": {"n_estimators": 20, "max_depth": 5}, "RF": {"n_estimators": 20, "max_depth": 5}}
+BAGGED = {"num_bag_folds": 3, "num_stack_levels": 0, "dynamic_stacking": False} | {
+    "ag_args_ensemble": {"fold_fitting_strategy": "sequential_local", "use_child_oof": False}
+}
+
+
+def table(n_classes):
+    """Shuffled rows with an index of their own, and labels whose order is not that of their first appearance."""
+    X, y = make_classification(360, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0)
+    frame = pd.DataFrame(X, columns=list("abcdef"), index=np.arange(1000, 1360))
+    frame["kind"] = np.array(["cat", "bee", "ant"])[y]
+    frame = frame.sample(frac=1, random_state=1)
+    return frame.iloc[:260], frame.iloc[260:]
+
+
+@pytest.fixture(scope="module")
+def predictors(tmp_path_factory):
+    """(n_classes, bagged) to predictor, fitted once."""
+    fitted = {}
+    for n_classes, bagged in [(2, True), (3, True), (2, False)]:
+        predictor = tabular.TabularPredictor("kind", path=str(tmp_path_factory.mktemp("ag")), verbosity=0)
+        settings = BAGGED if bagged else {}
+        fitted[n_classes, bagged] = predictor.fit(
+            table(n_classes)[0], hyperparameters=MODELS, num_cpus=1, num_gpus=0, **settings
+        )
+    return fitted
+
+
+@pytest.mark.parametrize(("n_classes", "bagged"), [(2, True), (3, True), (2, False)])
+def test_new_rows_through_the_ensemble(predictors, n_classes, bagged):
+    predictor, (train, new) = predictors[n_classes, bagged], table(n_classes)
+    stack = PredictorEnsemble(predictor).fit()
+    assert stack.rows_ == ("out-of-fold" if bagged else "holdout")
+    assert len(stack.R_) == len(train) if bagged else len(stack.R_) < len(train)
+    assert sorted(stack.models_) == sorted(predictor.model_names(level=1))
+    pd.testing.assert_series_equal(stack.y_, train.loc[stack.R_.index, "kind"], check_dtype=False)
+    np.testing.assert_array_equal(stack.classes_, sorted(train["kind"].unique()))
+    np.testing.assert_array_equal(stack.ensemble_.classes_, stack.classes_)
+    P = stack.predict_proba(new)
+    np.testing.assert_allclose(P.sum(axis=1), 1.0)
+    assert np.mean(stack.predict(new) == new["kind"]) > 0.75
+    np.testing.assert_allclose(stack.predict_proba(new.iloc[::-1]), P[::-1])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_columns_are_out_of_fold_predictions_of_the_named_class(predictors, n_classes):
+    predictor = predictors[n_classes, True]
+    stack = PredictorEnsemble(predictor).fit()
+    model = stack.models_[0]
+    oof = predictor.predict_proba_oof(model)
+    for label in stack.classes_[n_classes == 2 :]:
+        column = model if n_classes == 2 else f"{model}={label}"
+        pd.testing.assert_series_equal(stack.R_[column], oof.loc[stack.R_.index, label], check_names=False)
+    assert stack.ensemble_.layout_ == ("positive" if n_classes == 2 else "model-major")
+
+
+def test_rows_outside_every_fold_are_missing(predictors, tmp_path):
+    """Such rows come from bagging cut short; here their number of held-out folds is set to 0 in the saved model."""
+    predictor = predictors[2, True].clone(str(tmp_path / "copy"), return_clone=True)
+    name = predictor.model_names(level=1)[0]
+    file = tmp_path / "copy" / "models" / name / "utils" / "oof.pkl"
+    saved = pickle.loads(file.read_bytes())
+    saved["_oof_pred_model_repeats"][:7] = 0
+    file.write_bytes(pickle.dumps(saved))
+    stack = PredictorEnsemble(predictor).fit()
+    assert stack.R_.isna().sum().to_dict() == {model: 7 * (model == name) for model in stack.models_}
+    assert np.isfinite(stack.predict_proba(table(2)[1])).all()
+
+
+def test_settings_and_models_of_choice(predictors):
+    predictor, new = predictors[3, True], table(3)[1]
+    names = predictor.model_names(level=1)[:2]
+    ensemble = CFEnsemble(latent_dim=2)
+    stack = PredictorEnsemble(predictor, ensemble, models=names).fit()
+    assert stack.ensemble_.n_features_in_ == 6
+    assert stack.ensemble_.latent_dim == 2
+    assert not hasattr(ensemble, "classes_")
+    assert stack.predict_proba(new).shape == (len(new), 3)
+    with pytest.raises(NotFittedError):
+        PredictorEnsemble(predictor).predict(new)
+    with pytest.raises(ValueError, match="not among"):
+        PredictorEnsemble(predictor, models=["no such model"]).fit()
+
+
+def test_models_refitted_on_the_holdout_take_no_part(predictors, tmp_path):
+    predictor = predictors[2, False].clone(str(tmp_path / "copy"), return_clone=True)
+    refitted = predictor.refit_full()
+    assert refitted
+    stack = PredictorEnsemble(predictor).fit()
+    assert not set(stack.models_) & set(refitted.values())
+    full = next(name for name in refitted.values() if name in predictor.model_names(level=1))
+    with pytest.raises(ValueError, match="refitted on the holdout"):
+        PredictorEnsemble(predictor, models=[full]).fit()
+
+
+def test_regression_is_refused(tmp_path):
+    data = table(2)[0].drop(columns="kind")
+    predictor = tabular.TabularPredictor("a", path=str(tmp_path), verbosity=0, problem_type="regression")
+    predictor.fit(data, hyperparameters={"LR": {}}, num_cpus=1, num_gpus=0)
+    with pytest.raises(ValueError, match="'regression'"):
+        PredictorEnsemble(predictor).fit()
