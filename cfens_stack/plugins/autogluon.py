@@ -108,9 +108,7 @@ class PredictorEnsemble:
             on_holdout = self.rows_ == "holdout"
             chosen = [m for m in first if m not in originals or not (on_holdout or originals[m] in able)]
             if not chosen:
-                raise ValueError(
-                    "No model of the first level can infer and predicts rows that it was not fitted on."
-                )
+                raise ValueError("No model of the first level can infer and predicts rows that it was not fitted on.")
             return chosen
         unknown = [m for m in self.models if m not in able]
         if unknown:

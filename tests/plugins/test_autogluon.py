@@ -87,6 +87,26 @@ def test_rows_outside_every_fold_are_missing(predictors, tmp_path):
     assert np.isfinite(stack.predict_proba(table(2)[1])).all()
 
 
+def test_bagging_with_a_holdout_is_fitted_on_the_holdout(tmp_path):
+    train = table(2)[0]
+    predictor = tabular.TabularPredictor("kind", path=str(tmp_path), verbosity=0)
+    predictor.fit(train, hyperparameters=MODELS, num_cpus=1, num_gpus=0, use_bag_holdout=True, **BAGGED)
+    stack = PredictorEnsemble(predictor).fit()
+    assert stack.rows_ == "holdout"
+    assert len(stack.R_) < len(train) / 2
+    pd.testing.assert_series_equal(stack.y_, train.loc[stack.R_.index, "kind"], check_dtype=False)
+
+
+def test_a_class_that_autogluon_drops_has_no_column(tmp_path):
+    train, new = table(3)
+    train = pd.concat([train[train["kind"] != "bee"], train[train["kind"] == "bee"].head(3)])
+    predictor = tabular.TabularPredictor("kind", path=str(tmp_path), verbosity=0, problem_type="multiclass")
+    predictor.fit(train, hyperparameters={"LR": {}, "XT": MODELS["XT"]}, num_cpus=1, num_gpus=0, **BAGGED)
+    stack = PredictorEnsemble(predictor).fit()
+    np.testing.assert_array_equal(stack.classes_, ["ant", "cat"])
+    assert stack.predict_proba(new).shape == (len(new), 2)
+
+
 def test_settings_and_models_of_choice(predictors):
     predictor, new = predictors[3, True], table(3)[1]
     names = predictor.model_names(level=1)[:2]
