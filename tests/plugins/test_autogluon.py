@@ -1,4 +1,4 @@
-"""PredictorEnsemble on AutoGluon's own TabularPredictor."""
+"""PredictorEnsemble and CFEnsembleModel in AutoGluon's own TabularPredictor."""
 
 import pickle
 import warnings
@@ -16,6 +16,7 @@ with warnings.catch_warnings():  # of optional parts that are not there
     tabular = pytest.importorskip("autogluon.tabular", reason="autogluon.tabular is not installed")
 
 from cfens_stack.plugins.autogluon import PredictorEnsemble
+from cfens_stack.plugins.autogluon_model import CFEnsembleModel, register
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the toolkit warns of is not ours to mend
 MODELS = {"LR": {}, "XT": {"n_estimators": 20, "max_depth": 5}, "RF": {"n_estimators": 20, "max_depth": 5}}
@@ -139,3 +140,53 @@ def test_regression_is_refused(tmp_path):
     predictor.fit(data, hyperparameters={"LR": {}}, num_cpus=1, num_gpus=0)
     with pytest.raises(ValueError, match="'regression'"):
         PredictorEnsemble(predictor).fit()
+
+
+TWO_TREES = {**MODELS, "XT": [MODELS["XT"], {**MODELS["XT"], "ag_args": {"name_suffix": "Again"}}]}
+STACKED = {**BAGGED, "num_stack_levels": 1}
+
+
+def second_layer(n_classes, path, hyperparameters, **settings):
+    train, new = table(n_classes)
+    predictor = tabular.TabularPredictor("kind", path=str(path), verbosity=0)
+    return predictor.fit(train, hyperparameters=hyperparameters, num_cpus=1, num_gpus=0, **STACKED | settings), new
+
+
+def inner_ensemble(predictor, name):
+    """The CFEnsemble of the first fold, and the columns that it was given."""
+    bag = predictor._trainer.load_model(name)
+    child = bag.load_child(bag.models[0])
+    return child.model, child.features
+
+
+@pytest.mark.parametrize(("n_classes", "layout"), [(2, "positive"), (3, "model-major")])
+def test_second_layer_sees_the_predictions_of_all_models_alone(tmp_path, n_classes, layout):
+    """Two models of one family too, of which AutoGluon would keep one on so few rows."""
+    predictor, new = second_layer(n_classes, tmp_path, {**TWO_TREES, CFEnsembleModel: {"latent_dim": 2}})
+    assert [name for name in predictor.model_names() if "CFEnsemble" in name] == ["CFEnsemble_BAG_L2"]
+    meta, columns = inner_ensemble(predictor, "CFEnsemble_BAG_L2")
+    models = predictor.model_names(level=1)
+    assert len(models) == 4
+    assert columns == (models if n_classes == 2 else [f"{m}_{k}" for m in models for k in range(n_classes)])
+    assert (meta.latent_dim, meta.layout_, list(meta.classes_)) == (2, layout, list(range(n_classes)))
+    P = tabular.TabularPredictor.load(str(tmp_path)).predict_proba(new, model="CFEnsemble_BAG_L2")
+    np.testing.assert_allclose(P.sum(axis=1), 1.0, atol=1e-6)
+    assert np.mean(P.idxmax(axis=1) == new["kind"]) > 0.7
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_added_later_by_its_key(tmp_path, n_classes):
+    register()
+    register()
+    predictor, new = second_layer(n_classes, tmp_path, MODELS, num_stack_levels=0)
+    settings = {"base_model_names": predictor.model_names(level=1), "num_cpus": 1, "num_gpus": 0}
+    predictor.fit_extra({"CFENS": {"rho": 0.25}}, ag_args_ensemble=BAGGED["ag_args_ensemble"], **settings)
+    assert inner_ensemble(predictor, "CFEnsemble_BAG_L2")[0].rho == 0.25
+    assert predictor.predict_proba(new, model="CFEnsemble_BAG_L2").shape == (len(new), n_classes)
+
+
+def test_original_features_stay_out_even_where_they_are_asked_for(tmp_path):
+    asked = {"ag_args_ensemble": {**BAGGED["ag_args_ensemble"], "use_orig_features": True}}
+    predictor, _ = second_layer(2, tmp_path, {1: MODELS, 2: {CFEnsembleModel: asked}})
+    assert "a" in predictor._trainer.load_model("CFEnsemble_BAG_L2").features
+    assert inner_ensemble(predictor, "CFEnsemble_BAG_L2")[1] == predictor.model_names(level=1)
