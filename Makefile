@@ -20,7 +20,7 @@ run: $(VENV)/.ready-run  ## run recipes/quickstart.py: a real data set from base
 test: $(VENV)/.ready-dev  ## run the tests and doctests (PYTEST_ARGS="-k als" for some)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-plugins: $(PLUGINS_VENV)/.ready  ## install AutoGluon, FLAML, mlxtend and skops beside .venv and run tests/plugins
+test-plugins: $(PLUGINS_VENV)/.ready  ## install the toolkits of the extra "plugins" beside .venv and run tests/plugins
 	$(PLUGINS_VENV)/bin/python -m pytest -ra tests/plugins
 
 lint: $(VENV)/.ready-dev  ## ruff (lint and format) and mypy

@@ -46,6 +46,7 @@ OPTIONAL = {
     "flaml",
     "mlxtend",
     "skops",
+    "tabarena",
 }
 # Required, but slow to import (0.5 s) and of no use before a search.
 DEFERRED = {"optuna"}
@@ -131,6 +132,12 @@ def test_imports_run_one_way(path):
     # Files of a subpackage may share code among themselves.
     later = {name for name in own - {module} if STAGE.get(name, len(STAGES)) >= STAGE[module]}
     assert not later, f"{path.name} imports {later}, which the design puts beside or after it"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if module_of(p) == "plugins"], ids=lambda path: path.name)
+def test_a_plugin_stays_small(path):
+    """Adapters only: what grows beyond this belongs into the package, or into the toolkit."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 150
 
 
 def test_public_names_exist():

@@ -71,8 +71,7 @@ def read_predictions(path, *, label=None, weight=None, fold=None, models=None):
     ...     print(read_predictions(path, label="y"))
     3 rows, 2 model columns, 16.7% of cells missing, 66.7% of rows labelled
     """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
+    if (path := Path(path)).suffix.lower() not in SUFFIXES:
         raise ValueError(f"path={str(path)!r} ends in {path.suffix!r}; valid are {', '.join(SUFFIXES)}.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
@@ -81,7 +80,7 @@ def read_predictions(path, *, label=None, weight=None, fold=None, models=None):
     models = [name for name in frame if name not in others] if models is None else list(models)
     _check_names(path, frame, models, others)
     weights = None if weight is None else _numbers(path, frame, weight)
-    if weights is not None and not ((weights >= 0) & np.isfinite(weights)).all():
+    if weight is not None and not ((weights >= 0) & np.isfinite(weights)).all():
         raise ValueError(f"{path}: column {weight!r} of weights is negative, infinite or missing in some rows.")
     return PredictionTable(
         R=np.column_stack([_numbers(path, frame, name) for name in models]),
@@ -93,9 +92,9 @@ def read_predictions(path, *, label=None, weight=None, fold=None, models=None):
 
 
 def _read_frame(path):
-    pandas = _needed("pandas")
+    pandas = needed("pandas")
     if path.suffix.lower() != ".csv":
-        _needed("pyarrow")
+        needed("pyarrow")
         return pandas.read_parquet(path, engine="pyarrow")
     frame = pandas.read_csv(path, float_precision="round_trip")  # the default is off by the last bit
     # read_csv renames the second of two equal names, so that they look different.
@@ -104,7 +103,7 @@ def _read_frame(path):
 
 
 def _read_npz(path, others):
-    pandas = _needed("pandas")
+    pandas = needed("pandas")
     with np.load(path, allow_pickle=False) as arrays:
         if "R" not in arrays:
             raise ValueError(f"{path} has no array 'R' of predictions; it has {', '.join(arrays)}.")
@@ -120,7 +119,8 @@ def _read_npz(path, others):
     return pandas.concat([pandas.DataFrame(R, columns=names), pandas.DataFrame(found, index=range(len(R)))], axis=1)
 
 
-def _needed(package):
+def needed(package):
+    """The package, imported; an ImportError names the extra that installs it."""
     try:
         return import_module(package)
     except ImportError as error:
