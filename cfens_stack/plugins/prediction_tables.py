@@ -80,7 +80,7 @@ def read_predictions(path, *, label=None, weight=None, fold=None, models=None):
     models = [name for name in frame if name not in others] if models is None else list(models)
     _check_names(path, frame, models, others)
     weights = None if weight is None else _numbers(path, frame, weight)
-    if weight is not None and not ((weights >= 0) & np.isfinite(weights)).all():
+    if weights is not None and not ((weights >= 0) & np.isfinite(weights)).all():
         raise ValueError(f"{path}: column {weight!r} of weights is negative, infinite or missing in some rows.")
     return PredictionTable(
         R=np.column_stack([_numbers(path, frame, name) for name in models]),
