@@ -48,26 +48,25 @@ class AggregatorFit:
     converged: bool
 
 
-def average_weights(m, n_outputs, link):
-    """(w0, b0) of the plain average of m models: the point to which the aggregator is shrunk.
-
-    With the logit link this is the average on the log-odds scale. With the identity link the tangent of the log-odds
-    at equal probabilities ranks rows exactly as the average of the probabilities does.
-
-    Returns
-    -------
-    w0 : ndarray of shape (m n_outputs,)
-    b0 : ndarray of shape (n_outputs,)
-    """
-    offset = -2.0 if n_outputs == 1 and link == "identity" else 0.0
-    return np.full(m * n_outputs, average_slope(n_outputs, link) / m), np.full(n_outputs, offset)
-
-
 def average_slope(n_outputs, link):
-    """Change of the score of the plain average for a unit change of all link-scale predictions of a class."""
+    """Change of the score of the plain average for a unit change of all link-scale predictions of a class.
+
+    With the logit link the plain average is that of the log-odds. With the identity link the tangent of the log-odds
+    at equal probabilities ranks rows exactly as the average of the probabilities does.
+    """
     if link == "logit":
         return 1.0
     return 4.0 if n_outputs == 1 else float(n_outputs)
+
+
+def log_odds_slope(n_outputs, link):
+    """Change of the log-odds of a class, against all others, for a unit change of its link-scale prediction."""
+    return average_slope(n_outputs, link) * (1.0 if n_outputs == 1 else n_outputs / (n_outputs - 1.0))
+
+
+def average_offset(n_outputs, link):
+    """Score of the plain average where all link-scale predictions are 0."""
+    return -2.0 if n_outputs == 1 and link == "identity" else 0.0
 
 
 def column_weights(coef):

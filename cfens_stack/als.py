@@ -50,7 +50,7 @@ aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, to
         focal_gamma=0.0,
         aggregator="weighted",
         aggregator_reg="auto",
-        nonnegative=True,
+        nonnegative=False,
         posterior="natural",
         layout="auto",
         strict=False,

@@ -14,7 +14,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from cfens_stack.aggregation import AGGREGATORS
+from cfens_stack.aggregation import AGGREGATORS, log_odds_slope
 from cfens_stack.confidence import CONFIDENCES, calibration, certainty, check_confidence, mean_one_scale
 from cfens_stack.html_summary import FittedSummaryMixin, ensemble_summary
 from cfens_stack.labels import encode_labels, row_weights
@@ -22,6 +22,7 @@ from cfens_stack.layout import LAYOUTS, find_layout
 from cfens_stack.least_squares import blocks, fold_in, ridges
 from cfens_stack.link import LINKS, apply_link, centre, invert_link, standardise
 from cfens_stack.posterior import class_weights, natural_posterior
+from cfens_stack.slopes import calibration_slopes
 from cfens_stack.training import Problem
 
 PREDICT_BLOCK_ROWS = 16384
@@ -270,21 +271,35 @@ class BaseCFEnsemble(
         self._confidence_scale = mean_one_scale(np.broadcast_to(C, R.shape), v)
         C = C * self._confidence_scale
         ridge_x, self._ridge_y = ridges(np.broadcast_to(C, R.shape), v, self.lambda_reg)
+        Z = standardise(G, observed, self.column_means_, self.scale_)
+        slopes = np.ones(R.shape[1])
+        if self._calibrates():
+            targets, unit = self._layout.targets(y[labelled]), self._log_odds_unit()
+            slopes = calibration_slopes(Z[labelled], observed[labelled], targets, v[labelled], unit)
         return Problem(
             R=R,
-            Z=standardise(G, observed, self.column_means_, self.scale_),
+            Z=Z,
             C=C,
             v=v,
             y=y,
             class_weights=self._class_weights,
             mu=self.column_means_,
             scale=self.scale_,
+            slopes=slopes,
             ridge_x=ridge_x,
             ridge_y=self._ridge_y,
             link=self.link_,
             layout=self._layout,
             nonnegative=self.nonnegative and not is_score,
         )
+
+    def _calibrates(self):
+        """Whether columns are calibrated before they are weighed: the plain average takes them as they are."""
+        return self.aggregator == "weighted" and self._layout.kind != "scores"
+
+    def _log_odds_unit(self):
+        """Log-odds for a unit of the standardised predictions of a calibrated model."""
+        return self.scale_ * log_odds_slope(self._layout.n_outputs, self.link_)
 
     def _cell_confidence(self, R, observed, C):
         """Confidence before scaling: (q,) where it is one number a column and nothing is missing, else (n, q).

@@ -48,7 +48,7 @@ class CFEnsemble(BaseCFEnsemble):
     aggregator_reg : float >= 0 or "auto", default="auto"
         Strength with which the weights are shrunk to the plain average, equation (2). "auto" averages the weights over
         strengths from 3 to 10000, each by its Laplace evidence: no cross-validation is needed.
-    nonnegative : bool, default=True
+    nonnegative : bool, default=False
         Keep the weights >= 0. Does not apply to scores outside [0, 1], whose direction is not known.
     posterior : {"natural", "weighted"}, default="natural"
         "natural" undoes the tilt of class weights and focal loss, equation (7): probabilities at the training
@@ -147,7 +147,7 @@ class CFEnsemble(BaseCFEnsemble):
         focal_gamma=0.0,
         aggregator="weighted",
         aggregator_reg="auto",
-        nonnegative=True,
+        nonnegative=False,
         posterior="natural",
         layout="auto",
         instance_factors="projected",

@@ -77,7 +77,7 @@ nonnegative, posterior, layout, strict, max_iter, tol, random_state
         focal_gamma=0.0,
         aggregator="weighted",
         aggregator_reg="auto",
-        nonnegative=True,
+        nonnegative=False,
         posterior="natural",
         layout="auto",
         instance_factors="projected",
@@ -180,6 +180,7 @@ class JointLoss:
         self.share = self.tensor(share)
         source, target, w0, b0 = aggregator_columns(problem)
         self.source, self.target = (torch.as_tensor(a, device=self.options["device"]) for a in (source, target))
+        self.gain = self.tensor(problem.scale * problem.gain)
         self.w0, self.fixed = self.tensor(w0), self.tensor(np.append(w0, b0))
         self.total = float(problem.v @ np.broadcast_to(problem.C, problem.Z.shape).sum(axis=1))
         reg = self.aggregator_reg if np.isfinite(self.aggregator_reg) else 0.0
@@ -236,7 +237,7 @@ class JointLoss:
         recon = (v * (squared_error + self.problem.ridge_y * (Y**2).sum(dim=1))).sum() / self.total
         theta = theta if len(theta) else self.fixed
         p = len(self.w0)
-        loadings = (self.problem.scale / self.problem.unit * X[self.source] * theta[:p, None]).T
+        loadings = (self.gain[self.source, None] * X[self.source] * theta[:p, None]).T
         V = loadings.new_zeros(len(loadings), len(theta) - p).index_add(1, self.target, loadings)
         return recon, (
             self.share[rows] * torch_focal_loss(Y @ V + theta[p:], self.y[rows], self.settings.focal_gamma)

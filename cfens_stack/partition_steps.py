@@ -10,6 +10,7 @@ from cfens_stack.confidence import brier_sums, known_truth, mean_sums, reweighte
 from cfens_stack.layout import find_layout
 from cfens_stack.least_squares import fold_in, sweep_sums
 from cfens_stack.link import apply_link, column_sums, squares_about, standardise
+from cfens_stack.slopes import logistic_sums, target_sums
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,17 @@ def squares(part, mu):
 def centre(part, mu, scale, confidence):
     observed = np.isfinite(part.R)
     return replace(part, G=None, Z=standardise(part.G, observed, mu, scale), C=confidence(part.R, observed, None))
+
+
+def class_sums(part, layout):
+    labelled = part.y >= 0
+    return target_sums(layout.targets(part.y[labelled]), part.v[labelled])
+
+
+def calibration_sums(part, a, b, layout, unit):
+    rows = part.y >= 0
+    targets = layout.targets(part.y[rows])
+    return logistic_sums(a, b, part.Z[rows], np.isfinite(part.R[rows]), targets, part.v[rows], unit)
 
 
 def confidence_sums(part):

@@ -18,6 +18,7 @@ from cfens_stack.labels import encode_labels, row_weights
 from cfens_stack.least_squares import finish_sweep
 from cfens_stack.link import means, spread
 from cfens_stack.posterior import class_weights
+from cfens_stack.slopes import base_log_odds, slopes_from_sums
 from cfens_stack.training import Problem, Solution, aggregator_columns, link_scale_weights
 
 
@@ -166,6 +167,7 @@ def _prepare(model, parts):
     model._model_confidence = calibration_from(squared_error, scored) if calibrated else np.ones(len(layout.columns))
     confidence = model._cell_confidence
     parts = parts.map(partial(steps.centre, mu=model.column_means_, scale=model.scale_, confidence=confidence))
+    slopes = _slopes(model, parts) if model._calibrates() else np.ones(len(layout.columns))
     cells, total = parts.sum(steps.confidence_sums)
     model._confidence_scale = cells / total
     parts = parts.map(partial(steps.scale_confidence, factor=model._confidence_scale))
@@ -179,6 +181,7 @@ def _prepare(model, parts):
         class_weights=model._class_weights,
         mu=model.column_means_,
         scale=model.scale_,
+        slopes=slopes,
         ridge_x=float(model.lambda_reg * cells / len(layout.columns)),
         ridge_y=model._ridge_y,
         link=model.link_,
@@ -186,6 +189,16 @@ def _prepare(model, parts):
         nonnegative=model.nonnegative and not is_score,
     )
     return parts, problem
+
+
+def _slopes(model, parts):
+    layout, unit = model._layout, model._log_odds_unit()
+    b0 = base_log_odds(*parts.sum(partial(steps.class_sums, layout=layout)))
+
+    def sums(a, b):
+        return parts.sum(partial(steps.calibration_sums, a=a, b=b, layout=layout, unit=unit))
+
+    return slopes_from_sums(sums, b0)
 
 
 def _train(model, parts, problem):
@@ -238,7 +251,7 @@ def _train_aggregator(model, parts, problem, X):
     return fit_from_sums(
         likelihood,
         likelihood if same else tilted,
-        problem.scale / problem.unit * X[source],
+        problem.scale * problem.gain[source, None] * X[source],
         target,
         w0=w0,
         b0=b0,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cfens_stack.aggregation import AggregatorFit, average_slope, average_weights, fit_aggregator
+from cfens_stack.aggregation import AggregatorFit, average_offset, average_slope, fit_aggregator
 from cfens_stack.layout import Layout
 from cfens_stack.least_squares import fold_in
 
@@ -23,6 +23,7 @@ class Problem:
     class_weights: np.ndarray  # (K,)
     mu: np.ndarray  # (q,) column means of the link-scale predictions
     scale: float  # global root mean square of the link-scale predictions about mu
+    slopes: np.ndarray  # (q,) calibration slopes, >= 0
     ridge_x: float
     ridge_y: float
     link: str
@@ -46,15 +47,14 @@ class Problem:
         return 1 if K == 2 and self.layout.n_outputs == 1 else K
 
     @property
-    def unit(self):
-        """Link-scale unit of the weights, in which those of the plain average are 1 / m and their penalty means the
-        same.
+    def gain(self):
+        """Unit of each column, (q,): the log-odds for a unit of its link-scale predictions, as calibrated alone.
 
-        Log-odds have their own unit, probabilities that of the average's slope, scores their spread.
+        Scores, of which nobody knows what they mean, are taken in units of their spread.
         """
         if self.layout.kind == "scores":
-            return self.scale
-        return 1.0 / average_slope(self.layout.n_outputs, self.link)
+            return np.full(len(self.mu), 1.0 / self.scale)
+        return average_slope(self.layout.n_outputs, self.link) * self.slopes
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def aggregator_columns(problem):
     -------
     source, target : ndarrays of int, shape (p,)
     w0 : ndarray of shape (p,)
-        In the unit of the weights.
+        In the unit of the weights, `Problem.gain`: the average of the columns that predict their class at all.
     b0 : ndarray of shape (S,)
         On centred predictions.
     """
@@ -104,8 +104,10 @@ def aggregator_columns(problem):
         source, target = np.repeat(np.arange(q), S), np.tile(np.arange(S), q)
         return source, target, np.full(q * S, 1.0 / q if S == 1 else 0.0), np.zeros(S)
     source, target = np.arange(q), np.tile(np.arange(outputs), q // outputs)
-    w0, b0 = average_weights(q // outputs, outputs, problem.link)
-    return source, target, w0 * problem.unit, b0 + np.bincount(target, weights=w0 * problem.mu)
+    useful = (problem.slopes > 0).astype(float)
+    w0 = useful / np.maximum(np.bincount(target, weights=useful), 1.0)[target]
+    offset = average_offset(outputs, problem.link)
+    return source, target, w0, offset + np.bincount(target, weights=w0 * problem.gain * problem.mu)
 
 
 def train_aggregator(problem, X, settings):
@@ -134,7 +136,7 @@ def train_aggregator(problem, X, settings):
         C = problem.C if problem.C.ndim == 1 else problem.C[rows]
         fit = fit_aggregator(
             fold_in(problem.Z[rows], C, X, problem.ridge_y),
-            problem.scale / problem.unit * X[source],
+            problem.scale * problem.gain[source, None] * X[source],
             target,
             problem.y[rows],
             problem.s,
@@ -151,5 +153,5 @@ def train_aggregator(problem, X, settings):
 def link_scale_weights(problem, fit, source, target):
     """W (S, q) and b (S,) of (6), score = W r_hat + b, from a fit in the columns and units of the optimisation."""
     W = np.zeros((len(fit.b), problem.Z.shape[1]))
-    W[target, source] = fit.w / problem.unit
+    W[target, source] = fit.w * problem.gain[source]
     return W, fit.b - W @ problem.mu
