@@ -64,6 +64,12 @@ def log_odds_slope(n_outputs, link):
     return average_slope(n_outputs, link) * (1.0 if n_outputs == 1 else n_outputs / (n_outputs - 1.0))
 
 
+def even_weights(slopes, n_outputs):
+    """Equal weights of the columns that vote for the same class, 0 for those of slope 0: ndarray of shape (q,)."""
+    useful = (slopes > 0).reshape(-1, n_outputs)
+    return (useful / np.maximum(useful.sum(axis=0), 1)).ravel()
+
+
 def average_offset(n_outputs, link):
     """Score of the plain average where all link-scale predictions are 0."""
     return -2.0 if n_outputs == 1 and link == "identity" else 0.0

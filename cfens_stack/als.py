@@ -17,8 +17,8 @@ class CFEnsembleTrainer(BaseCFEnsemble):
     ----------
     n_classifiers : int, default=None
         Number of base models; None takes it from R, another number than R's raises.
-    latent_dim, rho, lambda_reg, link, clip, confidence, use_label_aware_confidence, use_class_weights, focal_gamma, \
-aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_state
+    latent_dim, rho, lambda_reg, link, smoothing, confidence, use_label_aware_confidence, use_class_weights, \
+focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_state
         See `CFEnsemble`.
 
     See Also
@@ -43,7 +43,7 @@ aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, to
         *,
         lambda_reg=0.01,
         link="logit",
-        clip=0.01,
+        smoothing=0.01,
         confidence="uniform",
         use_label_aware_confidence="auto",
         use_class_weights=False,
@@ -63,7 +63,7 @@ aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, to
         self.rho = rho
         self.lambda_reg = lambda_reg
         self.link = link
-        self.clip = clip
+        self.smoothing = smoothing
         self.confidence = confidence
         self.use_label_aware_confidence = use_label_aware_confidence
         self.use_class_weights = use_class_weights

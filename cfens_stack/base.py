@@ -47,7 +47,7 @@ class BaseCFEnsemble(
         "rho": [Interval(Real, 0, 1, closed="both")],
         "lambda_reg": [Interval(Real, 0, None, closed="neither")],
         "link": [StrOptions(set(LINKS))],
-        "clip": [Interval(Real, 0, 0.5, closed="neither")],
+        "smoothing": [Interval(Real, 0, 1, closed="right")],
         "confidence": [StrOptions(set(CONFIDENCES)), callable],
         "use_label_aware_confidence": ["boolean", StrOptions({"auto"})],
         "use_class_weights": ["boolean"],
@@ -163,7 +163,7 @@ class BaseCFEnsemble(
         R_hat = np.full(R.shape, np.nan)
         if self.link_ == "logit":
             G[:, self._unseen] = -np.inf  # a class that a model never gave a probability has none
-        R_hat[:, self._layout.columns] = invert_link(G, self.link_, self._layout.n_outputs)
+        R_hat[:, self._layout.columns] = invert_link(G, self.link_, self._smoothing, self._layout.n_outputs)
         if self._layout.mirrors is not None:
             R_hat[:, self._layout.mirrors] = 1.0 - R_hat[:, self._layout.columns]
         return R_hat
@@ -255,10 +255,10 @@ class BaseCFEnsemble(
         observed = np.isfinite(R)
         labelled = y >= 0
         is_score = self._layout.kind == "scores"
-        self._clip, self._confidence, self._focal_gamma = self.clip, self.confidence, self.focal_gamma
+        self._smoothing, self._confidence, self._focal_gamma = self.smoothing, self.confidence, self.focal_gamma
         # Scores have no log-odds, and nobody knows that larger means likelier.
         self.link_ = "identity" if is_score else self.link
-        G = apply_link(R, self.link_, self.clip, self._layout.n_outputs)
+        G = apply_link(R, self.link_, self.smoothing, self._layout.n_outputs)
         self.column_means_, self.scale_ = centre(G, observed, v)
         self._unseen = ~observed.any(axis=0)
         K = len(self.classes_)
@@ -285,7 +285,7 @@ class BaseCFEnsemble(
             class_weights=self._class_weights,
             mu=self.column_means_,
             scale=self.scale_,
-            slopes=slopes,
+            slopes=self._keep_slopes(slopes),
             ridge_x=ridge_x,
             ridge_y=self._ridge_y,
             link=self.link_,
@@ -296,6 +296,12 @@ class BaseCFEnsemble(
     def _calibrates(self):
         """Whether columns are calibrated before they are weighed: the plain average takes them as they are."""
         return self.aggregator == "weighted" and self._layout.kind != "scores"
+
+    def _keep_slopes(self, slopes):
+        """Store slopes of the columns in use, and return them."""
+        self.calibration_slopes_ = np.zeros(self.n_features_in_)
+        self.calibration_slopes_[self._layout.columns] = slopes
+        return slopes
 
     def _log_odds_unit(self):
         """Log-odds for a unit of the standardised predictions of a calibrated model."""
@@ -357,7 +363,7 @@ class BaseCFEnsemble(
         C = check_confidence(self._confidence, R, None)
         R, C = R[:, self._layout.columns], C if C is None else C[:, self._layout.columns]
         observed = np.isfinite(R)
-        G = apply_link(R, self.link_, self._clip, self._layout.n_outputs)
+        G = apply_link(R, self.link_, self._smoothing, self._layout.n_outputs)
         Z = standardise(G, observed, self.column_means_, self.scale_)
         C = self._cell_confidence(R, observed, C) * self._confidence_scale
         return fold_in(Z, C, self.classifier_factors_[self._layout.columns], self._ridge_y)

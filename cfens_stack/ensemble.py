@@ -10,8 +10,8 @@ class CFEnsemble(BaseCFEnsemble):
 
     The out-of-fold predictions R (n rows, m base models) are treated as a collaborative-filtering problem: models are
     the users, rows the items, predicted probabilities the ratings. The factorisation fills what is missing and pools
-    what the models have in common; a weighted log-odds pool, shrunk to the plain average, turns it into one
-    calibrated probability.
+    what the models have in common; a weighted log-odds pool, shrunk to the average of the calibrated models, turns it
+    into one calibrated probability.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ class CFEnsemble(BaseCFEnsemble):
     link : {"logit", "identity"}, default="logit"
         Scale on which predictions are factorised and pooled. If R has values outside [0, 1] its columns are scores and
         "identity" is used.
-    clip : float in (0, 0.5), default=0.01
-        Probabilities are clipped to [clip, 1 - clip] before the logit.
+    smoothing : float in (0, 1], default=0.01
+        e in the log-odds log((r + e) / (1 - r + e)), which keeps those of 0 and 1 finite and the order of all others.
     confidence : {"uniform", "certainty", "calibration"} or callable, default="uniform"
         Trust in each prediction, C of equation (1): 1; 0.1 + 0.9 abs(2 r - 1); 1 - Brier score of the model; or a
         function (R, y) -> array of shape (n, m), >= 0, called with y=None for new rows.
@@ -46,10 +46,11 @@ class CFEnsemble(BaseCFEnsemble):
     aggregator : {"weighted", "mean"}, default="weighted"
         Learn the weights of the models, or keep their plain average.
     aggregator_reg : float >= 0 or "auto", default="auto"
-        Strength with which the weights are shrunk to the plain average, equation (2). "auto" averages the weights over
-        strengths from 3 to 10000, each by its Laplace evidence: no cross-validation is needed.
+        Strength with which the weights are shrunk to the average of the calibrated models, equation (2). "auto"
+        averages the weights over strengths from 3 to 10000, each by its Laplace evidence: no cross-validation.
     nonnegative : bool, default=False
-        Keep the weights >= 0. Does not apply to scores outside [0, 1], whose direction is not known.
+        Keep the weights >= 0: easier to read, a little less accurate. Does not apply to scores outside [0, 1], whose
+        direction is not known.
     posterior : {"natural", "weighted"}, default="natural"
         "natural" undoes the tilt of class weights and focal loss, equation (7): probabilities at the training
         prevalence. "weighted" returns them as trained.
@@ -88,6 +89,10 @@ class CFEnsemble(BaseCFEnsemble):
         Weights of the columns on the link scale; with more than two classes, a row for the score of each class.
     intercept_ : float or ndarray of shape (K,)
         b in p = sigmoid(w . r_hat + b), or in softmax(W r_hat + b).
+    calibration_slopes_ : ndarray of shape (m,)
+        Slope a >= 0 of each column: what its link-scale predictions must be multiplied by to be, alone, the log-odds of
+        its class. Below 1 the model is too sure of itself; 0 is a model that predicts the opposite, or a column not in
+        use. 1 for scores and for the plain average, which takes columns as they are.
     aggregator_reg_ : float
         The strength in use, for "auto" the mean on the log scale; infinite for the plain average.
     layout_ : {"positive", "model-major", "scores"}
@@ -140,7 +145,7 @@ class CFEnsemble(BaseCFEnsemble):
         rho=0.5,
         lambda_reg=0.01,
         link="logit",
-        clip=0.01,
+        smoothing=0.01,
         confidence="uniform",
         use_label_aware_confidence="auto",
         use_class_weights=False,
@@ -163,7 +168,7 @@ class CFEnsemble(BaseCFEnsemble):
         self.rho = rho
         self.lambda_reg = lambda_reg
         self.link = link
-        self.clip = clip
+        self.smoothing = smoothing
         self.confidence = confidence
         self.use_label_aware_confidence = use_label_aware_confidence
         self.use_class_weights = use_class_weights

@@ -43,8 +43,8 @@ class CFEnsemblePyTorchTrainer(BaseCFEnsemble):
         "auto" is CUDA where present, else the CPU; or a torch device such as "cpu" or "cuda:1".
     dtype : {"float64", "float32"}, default="float64"
         Precision of the training.
-    latent_dim, rho, lambda_reg, link, clip, confidence, use_class_weights, focal_gamma, aggregator, aggregator_reg, \
-nonnegative, posterior, layout, strict, max_iter, tol, random_state
+    latent_dim, rho, lambda_reg, link, smoothing, confidence, use_class_weights, focal_gamma, aggregator, \
+aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_state
         See `CFEnsemble`.
 
     See Also
@@ -70,7 +70,7 @@ nonnegative, posterior, layout, strict, max_iter, tol, random_state
         *,
         lambda_reg=0.01,
         link="logit",
-        clip=0.01,
+        smoothing=0.01,
         confidence="uniform",
         use_label_aware_confidence=False,
         use_class_weights=False,
@@ -93,7 +93,7 @@ nonnegative, posterior, layout, strict, max_iter, tol, random_state
         self.rho = rho
         self.lambda_reg = lambda_reg
         self.link = link
-        self.clip = clip
+        self.smoothing = smoothing
         self.confidence = confidence
         self.use_label_aware_confidence = use_label_aware_confidence
         self.use_class_weights = use_class_weights

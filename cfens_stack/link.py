@@ -1,45 +1,51 @@
 """Link and centring of the prediction matrix: z_ui = (g(r_ui) - mu_u) / s, the head of section 3 of the design.
 
-With one column a model the logit link is the log-odds. With K columns a model it is the centred log-ratio, log r_k
-minus its mean over the classes, whose softmax gives r back; for two classes that is plus and minus half the log-odds.
+With one column a model the logit link is the log-odds, smoothed: log((r + e) / (1 - r + e)). Probabilities of 0 and 1
+stay finite, and no two that differ become equal, as they would by clipping. With K columns a model it is the centred
+log-ratio, log(r_k + e) minus its mean over the classes; for two classes that is plus and minus half the log-odds.
 """
 
 import numpy as np
-from scipy.special import expit, logit, softmax
+from scipy.special import expit, softmax
 
 LINKS = ("logit", "identity")
 
 
-def apply_link(R, link, clip, n_outputs):
-    """g(R), with probabilities clipped to [clip, 1 - clip] before the logit. Missing cells stay NaN.
+def apply_link(R, link, smoothing, n_outputs):
+    """g(R). Missing cells stay NaN.
 
     Parameters
     ----------
     R : ndarray of shape (n, q)
-        Model-major.
+        Model-major; with the logit link, values outside [0, 1] are taken for 0 or 1.
     link : {"logit", "identity"}
-    clip : float in (0, 0.5)
+    smoothing : float > 0
+        e of the logit link.
     n_outputs : int
         Columns a model.
     """
     if link == "identity":
         return np.asarray(R, dtype=np.result_type(R, np.float32))
-    R = np.clip(R, clip, 1.0 - clip)
+    R = np.clip(R, 0.0, 1.0)
     if n_outputs == 1:
-        return logit(R)
-    log_R = np.log(R).reshape(len(R), R.shape[1] // n_outputs, n_outputs)
+        return np.log(R + smoothing) - np.log((1.0 - R) + smoothing)
+    log_R = np.log(R + smoothing).reshape(len(R), R.shape[1] // n_outputs, n_outputs)
     present = np.isfinite(log_R)
     count = np.maximum(present.sum(axis=2, keepdims=True), 1)
     return (log_R - np.where(present, log_R, 0.0).sum(axis=2, keepdims=True) / count).reshape(R.shape)
 
 
-def invert_link(G, link, n_outputs):
-    """Predictions from link-scale values; with the logit link they are probabilities."""
+def invert_link(G, link, smoothing, n_outputs):
+    """Predictions from link-scale values, -inf for a class without any; with the logit link they are probabilities."""
     if link == "identity":
         return G
     if n_outputs == 1:
-        return expit(G)
-    return softmax(G.reshape(len(G), -1, n_outputs), axis=2).reshape(G.shape)
+        R, total = expit(G), 1.0 + 2.0 * smoothing
+    else:
+        G = G.reshape(len(G), -1, n_outputs)
+        classes = np.sum(-np.inf < G, axis=2, keepdims=True)
+        R, total = softmax(G, axis=2), 1.0 + smoothing * classes
+    return np.clip(R * total - smoothing, 0.0, 1.0).reshape(len(G), -1)
 
 
 def centre(G, observed, v):

@@ -59,8 +59,8 @@ def keep(part, columns):
     return Part(R=R[rows], v=part.v[rows], y=part.y[rows])
 
 
-def apply_part_link(part, link, clip, n_outputs):
-    return replace(part, G=apply_link(part.R, link, clip, n_outputs))
+def apply_part_link(part, link, smoothing, n_outputs):
+    return replace(part, G=apply_link(part.R, link, smoothing, n_outputs))
 
 
 def first_sums(part, layout, K):

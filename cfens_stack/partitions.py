@@ -154,9 +154,10 @@ def _prepare(model, parts):
     """Link, centring and confidence, in the partitions; and what the driver knows of the problem."""
     layout, K = model._layout, len(model.classes_)
     is_score = layout.kind == "scores"
-    model._clip, model._confidence, model._focal_gamma = model.clip, model.confidence, model.focal_gamma
+    model._smoothing, model._confidence, model._focal_gamma = model.smoothing, model.confidence, model.focal_gamma
     model.link_ = "identity" if is_score else model.link
-    parts = parts.map(partial(steps.apply_part_link, link=model.link_, clip=model.clip, n_outputs=layout.n_outputs))
+    link = {"link": model.link_, "smoothing": model.smoothing, "n_outputs": layout.n_outputs}
+    parts = parts.map(partial(steps.apply_part_link, **link))
     count, total, mass, v_sum, squared_error, scored = parts.sum(partial(steps.first_sums, layout=layout, K=K))
     model._check_classes(mass > 0)
     model.column_means_ = means(count, total)
@@ -167,7 +168,7 @@ def _prepare(model, parts):
     model._model_confidence = calibration_from(squared_error, scored) if calibrated else np.ones(len(layout.columns))
     confidence = model._cell_confidence
     parts = parts.map(partial(steps.centre, mu=model.column_means_, scale=model.scale_, confidence=confidence))
-    slopes = _slopes(model, parts) if model._calibrates() else np.ones(len(layout.columns))
+    slopes = model._keep_slopes(_slopes(model, parts) if model._calibrates() else np.ones(len(layout.columns)))
     cells, total = parts.sum(steps.confidence_sums)
     model._confidence_scale = cells / total
     parts = parts.map(partial(steps.scale_confidence, factor=model._confidence_scale))

@@ -65,7 +65,7 @@ SEARCH_SPACE = (
     Param("lambda_reg", low=1e-4, high=1.0, log=True),
     Param("aggregator_reg", low=0.1, high=1000.0, log=True, or_value="auto"),
     Param("link", choices=("logit", "identity"), when={PROBABILITIES: True}),
-    Param("clip", low=1e-4, high=0.1, log=True, when={"link": "logit"}),
+    Param("smoothing", low=1e-4, high=0.1, log=True, when={"link": "logit"}),
     Param("confidence", choices=("uniform", "certainty", "calibration"), when={PROBABILITIES: True}),
     Param("use_class_weights", choices=(False, True), advice="imbalanced", otherwise=False),
     Param(

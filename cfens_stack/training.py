@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cfens_stack.aggregation import AggregatorFit, average_offset, average_slope, fit_aggregator
+from cfens_stack.aggregation import AggregatorFit, average_offset, average_slope, even_weights, fit_aggregator
 from cfens_stack.layout import Layout
 from cfens_stack.least_squares import fold_in
 
@@ -104,8 +104,7 @@ def aggregator_columns(problem):
         source, target = np.repeat(np.arange(q), S), np.tile(np.arange(S), q)
         return source, target, np.full(q * S, 1.0 / q if S == 1 else 0.0), np.zeros(S)
     source, target = np.arange(q), np.tile(np.arange(outputs), q // outputs)
-    useful = (problem.slopes > 0).astype(float)
-    w0 = useful / np.maximum(np.bincount(target, weights=useful), 1.0)[target]
+    w0 = even_weights(problem.slopes, outputs)
     offset = average_offset(outputs, problem.link)
     return source, target, w0, offset + np.bincount(target, weights=w0 * problem.gain * problem.mu)
 

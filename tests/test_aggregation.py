@@ -11,7 +11,6 @@ from sklearn.metrics import roc_auc_score
 
 from cfens_stack import CFEnsemble
 from cfens_stack.aggregation import (
-    average_weights,
     fit_aggregator,
     loss_sums,
     minimise,
@@ -33,15 +32,18 @@ def random_supervision(S, seed=0, n=80, d=3, models=4):
     M = np.vstack([np.column_stack([rng.standard_normal((p, d)), np.zeros(p)]), np.tile(np.eye(d + 1)[-1], (S, 1))])
     truth = Y[:, :3] @ rng.standard_normal((3, max(S, 2)))
     y = (truth + rng.gumbel(size=truth.shape)).argmax(axis=1)
-    w0, _ = average_weights(models, S, "logit")
     return {
         "Y": Y,
         "M": M,
         "t": np.append(t, np.arange(S)),
         "y": y,
         "s": rng.gamma(2.0, size=n) * (rng.random(n) > 0.1) * np.array([0.5, 3.0, 1.0])[y],
-        "w0": w0,
+        "w0": np.full(p, 1.0 / models),
     }
+
+
+def smoothed_log_odds(R):
+    return np.log((R + 0.01) / (1.0 - R + 0.01))
 
 
 def literal_value(theta, Y, M, t, y, s, gamma, w0, strength):
@@ -185,25 +187,32 @@ def test_shrinkage_to_zero_weights_is_ridge_logistic_regression():
 
 @pytest.mark.parametrize("link", ["logit", "identity"])
 @pytest.mark.parametrize("nonnegative", [True, False])
-def test_strong_shrinkage_is_the_plain_average_not_a_constant(link, nonnegative):
+def test_strong_shrinkage_is_the_average_of_calibrated_models_not_a_constant(link, nonnegative):
     data = make_predictions(400, 8, random_state=0)
     strong = CFEnsemble(
         link=link, aggregator_reg=1e9, nonnegative=nonnegative, lambda_reg=1e-9, use_label_aware_confidence=False
     ).fit(data.R, data.y)
     mean = strong.__class__(**{**strong.get_params(), "aggregator": "mean"}).fit(data.R, data.y)
-    np.testing.assert_allclose(strong.coef_, mean.coef_, rtol=1e-5)
-    clipped = np.clip(data.R, 0.01, 0.99)
-    average = np.log(clipped / (1 - clipped)).mean(axis=1) if link == "logit" else data.R.mean(axis=1)
+    assert strong.calibration_slopes_.min() > 0
+    np.testing.assert_allclose(strong.coef_, mean.coef_ * strong.calibration_slopes_, rtol=1e-5)
+    scale = smoothed_log_odds(data.R) if link == "logit" else data.R
+    average = scale @ strong.calibration_slopes_
     ranks = strong.predict_proba(data.R)[:, 1]
     assert np.all(np.diff(ranks[average.argsort()]) > -1e-6)
     assert np.ptp(ranks) > 0.3
 
 
+def test_models_that_predict_the_opposite_are_left_out_of_the_average():
+    data = make_predictions(400, 4, random_state=0)
+    R = np.column_stack([data.R, 1.0 - data.R[:, 0]])
+    meta = CFEnsemble(aggregator_reg=1e9, lambda_reg=1e-9).fit(R, data.y)
+    np.testing.assert_allclose(meta.coef_, np.append(meta.calibration_slopes_[:4] / 4, 0.0), rtol=1e-5)
+
+
 def test_mean_aggregator_is_the_average_on_the_log_odds_scale():
     data = make_predictions(300, 6, random_state=0)
     P = CFEnsemble(aggregator="mean", lambda_reg=1e-9).fit(data.R, data.y).predict_proba(data.R)[:, 1]
-    clipped = np.clip(data.R, 0.01, 0.99)
-    np.testing.assert_allclose(P, expit(np.log(clipped / (1 - clipped)).mean(axis=1)), atol=1e-5)
+    np.testing.assert_allclose(P, expit(smoothed_log_odds(data.R).mean(axis=1)), atol=1e-5)
 
 
 def test_evidence_frees_the_weights_where_rows_prove_the_average_wrong():

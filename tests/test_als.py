@@ -10,7 +10,6 @@ from cfens_stack.als import spectral_start, train_factors, training_confidence
 from cfens_stack.datasets import make_predictions
 from cfens_stack.least_squares import fold_in, ridges, sweep
 from cfens_stack.objective import reconstruction
-from cfens_stack.training import average_weights
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +163,12 @@ def test_noiseless_rank_5_is_reconstructed(missing, latent_dim):
     R, y, G = rank_matrix(500, 20, 5)
     given = np.where(np.random.default_rng(1).random(R.shape) < missing, np.nan, R)
     meta = CFEnsemble(
-        latent_dim=latent_dim, lambda_reg=1e-6, clip=1e-6, use_label_aware_confidence=False, max_iter=1000, tol=1e-7
+        latent_dim=latent_dim,
+        lambda_reg=1e-6,
+        smoothing=1e-6,
+        use_label_aware_confidence=False,
+        max_iter=1000,
+        tol=1e-7,
     ).fit(given, y)
     error = logit(meta.reconstruct(given)) - G
     assert np.sqrt(np.mean(error**2)) < 0.01
@@ -175,7 +179,7 @@ def test_held_out_cells_of_rank_3_beat_column_and_row_means(seed):
     R, y, G = rank_matrix(600, 15, 3, noise=0.3, seed=seed)
     hidden = np.random.default_rng(seed).random(R.shape) < 0.3
     given = np.where(hidden, np.nan, R)
-    meta = CFEnsemble(latent_dim=3, clip=1e-4).fit(given, y)
+    meta = CFEnsemble(latent_dim=3, smoothing=1e-4).fit(given, y)
     seen = logit(given)
     column = np.broadcast_to(np.nanmean(seen, axis=0), R.shape)
     row = np.nanmean(seen - column, axis=1, keepdims=True)
@@ -208,9 +212,8 @@ def test_published_configurations_run_as_written(settings):
 
 
 def test_plain_average_of_the_aggregator_is_the_mean_probability_with_the_identity_link():
-    """w0, b0 give the tangent of the log-odds at 1/2, so p = 1/2 exactly where the mean probability is 1/2."""
-    w0, b0 = average_weights(4, 1, "identity")
-    R = np.array([[0.2, 0.8, 0.5, 0.5], [0.9, 0.8, 0.7, 0.6]])
-    scores = R @ w0 + b0
-    assert scores[0] == pytest.approx(0.0)
-    assert scores[1] == pytest.approx(4 * (0.75 - 0.5))
+    """The tangent of the log-odds at 1/2, so p = 1/2 exactly where the mean probability is 1/2."""
+    data = make_predictions(200, 4, random_state=0)
+    meta = CFEnsemble(link="identity", aggregator="mean").fit(data.R, data.y)
+    np.testing.assert_allclose(meta.coef_, 4.0 / 4)
+    assert meta.intercept_ == pytest.approx(-2.0)

@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score
 
 from cfens_stack import CFEnsemble, CFEnsembleTrainer
 from cfens_stack.datasets import make_predictions
+from cfens_stack.link import invert_link
 
 SETTINGS = {
     "defaults": {},
@@ -139,7 +140,7 @@ def test_a_new_row_without_predictions_gets_what_the_average_row_gets(data, sett
     meta = CFEnsemble(**settings).fit(data.R, data.y)
     empty = np.full((1, 8), np.nan)
     assert not meta.transform(empty).any()
-    mean = meta.column_means_ if meta.link_ == "identity" else 1 / (1 + np.exp(-meta.column_means_))
+    mean = invert_link(meta.column_means_[None], meta.link_, meta.smoothing, 1)[0]
     np.testing.assert_allclose(meta.reconstruct(empty)[0], mean, rtol=1e-12)
     np.testing.assert_allclose(meta.predict_proba(empty), meta.predict_proba(mean[None]), rtol=1e-6)
 
@@ -336,7 +337,7 @@ def test_training_parameters_set_after_fit_change_nothing_before_the_next_fit():
     data = make_predictions(n_samples=200, n_models=4, random_state=0)
     model = CFEnsemble(focal_gamma=2.0, confidence="certainty").fit(data.R, data.y)
     before = model.predict_proba(data.R)
-    model.set_params(focal_gamma=0.0, confidence="uniform", clip=0.3, aggregator="mean", link="identity")
+    model.set_params(focal_gamma=0.0, confidence="uniform", smoothing=0.3, aggregator="mean", link="identity")
     np.testing.assert_array_equal(model.predict_proba(data.R), before)
 
 

@@ -78,7 +78,7 @@ def test_value_is_the_design_written_out(data, gamma, weighted):
     value, parts = loss.backward(loss.tensor(X).requires_grad_(), loss.tensor(theta).requires_grad_())
     Y = fold_in(problem.Z, problem.C, X, problem.ridge_y)
     w0 = aggregator_columns(problem)[2]
-    M = np.vstack([np.column_stack([problem.scale * X, np.zeros(len(X))]), np.eye(4)[-1:]])
+    M = np.vstack([np.column_stack([problem.scale * problem.gain[:, None] * X, np.zeros(len(X))]), np.eye(4)[-1:]])
     expected_sup, gradient, _ = supervision(
         theta,
         np.column_stack([Y, np.ones(len(Y))]),

@@ -17,7 +17,7 @@ PARSED = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 STAGES = [
     {"link", "least_squares", "labels", "layout", "confidence", "datasets"}
     | {"failures", "named_estimators", "scores"},
-    {"aggregation", "base_models", "fit_metadata", "meta_fit", "splits", "tables"},
+    {"aggregation", "base_models", "fit_metadata", "meta_fit", "slopes", "splits", "tables"},
     {"objective", "posterior", "training", "default_pool", "partition_steps"} | {"display", "html_summary"},
     {"base", "out_of_fold"},
     {"als"},

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.special import logit
 
 from cfens_stack.link import apply_link, centre, invert_link, standardise
 
@@ -13,21 +12,30 @@ def test_link_and_inverse_return_the_probabilities(link, n_outputs):
     rng = np.random.default_rng(0)
     R = rng.dirichlet(np.ones(3), (20, 4)).reshape(20, 12)
     R = R[:, :4] if n_outputs == 1 else R
-    back = invert_link(apply_link(R, link, 1e-9, n_outputs), link, n_outputs)
-    np.testing.assert_allclose(back, R, atol=1e-7)
+    back = invert_link(apply_link(R, link, 0.01, n_outputs), link, 0.01, n_outputs)
+    np.testing.assert_allclose(back, R, atol=1e-12)
+
+
+def test_inverse_where_a_model_has_no_prediction_for_a_class():
+    R = np.random.default_rng(0).dirichlet(np.ones(2), (20, 2)).reshape(20, 4)
+    R = np.insert(R, [1, 3], np.nan, axis=1)  # the second of three classes
+    G = np.nan_to_num(apply_link(R, "logit", 0.01, 3), nan=-np.inf)
+    np.testing.assert_allclose(invert_link(G, "logit", 0.01, 3), np.nan_to_num(R), atol=1e-12)
 
 
 def test_two_outputs_are_plus_and_minus_half_the_log_odds():
     """So that the softmax path of two classes can agree with the binary one."""
     p = np.array([[0.2], [0.9]])
+    odds = np.log((p + 0.01) / (1 - p + 0.01))
     G = apply_link(np.hstack([1 - p, p]), "logit", 0.01, 2)
-    np.testing.assert_allclose(G, np.hstack([-logit(p), logit(p)]) / 2)
+    np.testing.assert_allclose(G, np.hstack([-odds, odds]) / 2)
 
 
-def test_clipping_bounds_the_log_odds():
-    np.testing.assert_allclose(
-        apply_link(np.array([[0.0, 0.5, 1.0]]), "logit", 0.01, 1), [[logit(0.01), 0.0, logit(0.99)]], atol=1e-12
-    )
+def test_smoothed_log_odds_are_finite_and_keep_the_order_of_the_extremes():
+    G = apply_link(np.array([[0.0, 1e-9, 0.5, 1.0 - 1e-9, 1.0]]), "logit", 0.01, 1)[0]
+    np.testing.assert_allclose(G[[0, 2, 4]], [np.log(0.01 / 1.01), 0.0, np.log(1.01 / 0.01)], atol=1e-12)
+    assert np.all(np.diff(G) > 0)
+    np.testing.assert_allclose(apply_link(np.array([[1.0]]), "logit", 1e-300, 1), -np.log(1e-300))
 
 
 def test_missing_cells_stay_missing_and_leave_the_others_alone():

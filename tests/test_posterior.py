@@ -92,7 +92,9 @@ def test_tilted_training_still_gives_the_true_probabilities(tilt, error, K):
     R, y, truth = simulated(8000, K)
     layout = "auto" if K == 2 else "model-major"
     plain, natural, tilted = (
-        CFEnsemble(layout=layout, clip=1e-6, aggregator_reg=1.0, lambda_reg=1e-6, **extra).fit(R, y).predict_proba(R)
+        CFEnsemble(layout=layout, smoothing=1e-6, aggregator_reg=1.0, lambda_reg=1e-6, **extra)
+        .fit(R, y)
+        .predict_proba(R)
         for extra in ({}, tilt, {**tilt, "posterior": "weighted"})
     )
     truth = truth if K > 2 else np.column_stack([1 - truth, truth])

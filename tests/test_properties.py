@@ -100,7 +100,7 @@ parameters = st.fixed_dictionaries(
         "rho": st.sampled_from([0.0, 0.3, 1.0]),
         "lambda_reg": st.sampled_from([1e-8, 1e-2, 1.0, 1e8]),
         "link": st.sampled_from(["logit", "identity"]),
-        "clip": st.sampled_from([1e-300, 1e-12, 0.01, 0.49]),
+        "smoothing": st.sampled_from([1e-300, 1e-12, 0.01, 0.49]),
         "confidence": st.sampled_from(["uniform", "certainty", "calibration"]),
         "use_label_aware_confidence": st.sampled_from([True, False, "auto"]),
         "use_class_weights": st.booleans(),

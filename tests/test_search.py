@@ -213,7 +213,7 @@ def test_space_is_conditional_and_never_asks_what_a_trainer_refuses():
         seen |= {(params["trainer"], params.get("use_label_aware_confidence"), "rho" in params)}
         assert params["latent_dim"] <= 6
         assert params["focal_gamma"] == 0 or 0.5 <= params["focal_gamma"] <= 5
-        assert ("clip" in params) == (params["link"] == "logit")
+        assert ("smoothing" in params) == (params["link"] == "logit")
         assert space.decode(trial.params) == params
         assert space.encode(params) == trial.params
     assert seen == {("als", False, False), ("als", True, True), ("pytorch", None, True)}

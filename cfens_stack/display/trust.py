@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from cfens_stack.aggregation import average_slope, column_weights
+from cfens_stack.aggregation import average_slope, column_weights, even_weights
 from cfens_stack.display.source import column_names, ensemble_of, new_axes
 from cfens_stack.labels import encode_labels
 
@@ -21,8 +21,9 @@ class TrustDisplay:
     lower, upper : ndarray of shape (m,)
         Ends of the interval of each weight.
     names : list of str, length m
-    average : float or None
-        The weight that every model has in the plain average; None for scores, which have no such average.
+    average : ndarray of shape (m,) or None
+        The weight that each model has in the average to which weights are shrunk; None for scores, which have no such
+        average.
     level : float, default=0.9
         Coverage that the intervals aim at.
 
@@ -75,8 +76,10 @@ class TrustDisplay:
         layout = ensemble._layout
         average = None
         if layout.kind != "scores":
-            n_models = len(layout.columns) // layout.n_outputs
-            average = average_slope(layout.n_outputs, ensemble.link_) / n_models
+            slopes = ensemble.calibration_slopes_[layout.columns]
+            average = np.zeros(len(ensemble.calibration_slopes_))
+            average[layout.columns] = even_weights(slopes, layout.n_outputs) * slopes
+            average *= average_slope(layout.n_outputs, ensemble.link_)
         weights = column_weights(ensemble.coef_)
         return cls(weights=weights, lower=lower, upper=upper, names=names, average=average, level=level)
 
@@ -98,7 +101,7 @@ class TrustDisplay:
         ax.hlines(places, self.lower[order], self.upper[order], color="0.55", linewidth=3)
         ax.plot(self.weights[order], places, "o", color="black", label="weight")
         if self.average is not None:
-            ax.axvline(self.average, color="0.3", linestyle=":", label="plain average")
+            ax.plot(self.average[order], places, "|", color="black", markersize=12, label="calibrated average")
         ax.set_yticks(places, [self.names[u] for u in order])
         ax.set(xlabel=f"aggregator weight, {self.level:.0%} bootstrap interval", title="Trust in the base models")
         ax.legend(loc="lower right", fontsize=8)
