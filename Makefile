@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS_VENV := .venv-plugins
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# What the tests need. Where pip would fetch a CUDA build of torch, EXTRAS=dev,recipes leaves it out; its tests then skip.
-EXTRAS ?= dev,recipes,torch
+# What the tests need. Where pip would fetch a CUDA build of torch, EXTRAS=dev,recipes,fast leaves it out; its tests then skip.
+EXTRAS ?= dev,recipes,torch,fast
 PYTEST_ARGS ?= --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help

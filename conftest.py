@@ -13,6 +13,8 @@ NEEDS = {
     "cfens_stack.gradient.CFEnsemblePyTorchTrainer": "torch",
 }
 
+collect_ignore = [] if find_spec("numba") else ["cfens_stack/least_squares_numba.py"]
+
 
 def pytest_collection_modifyitems(items):
     for item in items:

@@ -22,12 +22,18 @@ A sweep minimises, first over Y and then over X,
     F(X, Y) = sum_iu v_i c_iu (z_iu - x_u . y_i)^2 + ridge_y sum_i v_i |y_i|^2 + ridge_x |X|^2,
 
 which is objective (1) times sum(v C). Row i's optimum does not depend on v_i: what training sees is what fold-in gives.
+
+Where numba is installed (extra `fast`) and the rows are many, `least_squares_numba` passes over them instead.
 """
+
+from functools import cache
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 BLOCK_ROWS = 1024  # keeps a block of L (d^2 B doubles) within a 1 MB L2 cache up to d around 11
+COMPILED_FROM = 8192  # rows; for fewer, loading numba (most of a second) costs more than it saves
+COMPILED_ROWS = 8192  # handed over at a time, so that what has to be copied for it (strides, float32) stays small
 
 
 def fold_in(Z, C, X, ridge_y, *, block_rows=BLOCK_ROWS):
@@ -47,6 +53,12 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=BLOCK_ROWS):
     """
     n, d = Z.shape[0], X.shape[1]
     Y = np.empty((n, d), dtype=np.result_type(Z, X))
+    if kernel := _compiled(Z, C):
+        for rows in blocks(n, COMPILED_ROWS):
+            part = np.empty((rows.stop - rows.start, d))
+            kernel.fold_in(*_doubles(Z[rows], C[rows], X), float(ridge_y), part)
+            Y[rows] = part
+        return Y
     for rows in blocks(n, block_rows):
         Y[rows] = _fold_in_block(Z[rows], _rows_of(C, rows), X, ridge_y)[0].T
     return Y
@@ -87,6 +99,10 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=BLOCK_ROWS):
     right = np.zeros((m, d))
     gram = np.zeros((d, d))
     fit = 0.0
+    if kernel := _compiled(Z, C):
+        for rows in blocks(len(Z), COMPILED_ROWS):
+            fit += kernel.sweep_sums(*_doubles(Z[rows], C[rows], v[rows], X), float(ridge_y), left, right, gram)
+        return left, right, gram, fit
     for rows in blocks(len(Z), block_rows):
         Z_b, C_b, v_b = Z[rows], _rows_of(C, rows), v[rows]
         Y_b, b = _fold_in_block(Z_b, C_b, X, ridge_y)
@@ -192,6 +208,25 @@ def _solve_packed(A, b):
     for j in range(d - 2, -1, -1):
         b[j] -= np.einsum("kb,kb->b", L[j + 1 :, j], b[j + 1 :])
     return b
+
+
+def _compiled(Z, C):
+    """`least_squares_numba` where it serves: many rows, with a confidence for each cell, and numba installed."""
+    return _numba_kernel() if C.ndim == 2 and len(Z) >= COMPILED_FROM else None
+
+
+@cache
+def _numba_kernel():
+    try:
+        from cfens_stack import least_squares_numba
+    except (ImportError, RuntimeError):  # not installed, or not for this numpy; no folder to keep compiled code in
+        return None
+    return least_squares_numba
+
+
+def _doubles(*arrays):
+    """The arrays as contiguous float64, copied only where they are not."""
+    return [np.ascontiguousarray(array, dtype=np.float64) for array in arrays]
 
 
 def _rows_of(C, rows):

@@ -1,12 +1,23 @@
 """The least-squares kernels against a readable twin: one `np.linalg.solve` a row, objective (1) as it is written."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
+from cfens_stack import least_squares
 from cfens_stack.datasets import make_predictions
-from cfens_stack.least_squares import balance, blocks, fold_in, ridges, sweep
+from cfens_stack.least_squares import balance, blocks, fold_in, ridges, sweep, sweep_sums
 from cfens_stack.link import apply_link, centre, standardise
 from cfens_stack.objective import reconstruction
+
+
+@pytest.fixture(params=["numpy", "numba"], autouse=True)
+def kernel(request, monkeypatch):
+    """Every test of this file runs with both kernels, however few its rows are."""
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    monkeypatch.setattr(least_squares, "COMPILED_FROM", 0 if request.param == "numba" else np.inf)
 
 
 def slow_fold_in(Z, C, X, ridge_y):
@@ -63,6 +74,21 @@ def test_sweep_reports_the_objective_at_the_factors_passed_in(shape):
     _, value = sweep(Z, C, v, X, ridge_x, ridge_y)
     brute = reconstruction(Z, C, v, X, slow_fold_in(Z, C, X, ridge_y), lambda_reg)
     assert value / np.sum(v @ C) == pytest.approx(brute, rel=1e-10)
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
+@pytest.mark.parametrize("shape", [{"m": 20, "d": 8}, {"m": 7, "d": 7, "missing": 0.8}, {"m": 30, "d": 13}])
+def test_numba_is_taken_where_it_is_installed_and_equals_numpy(shape, monkeypatch):
+    """More rows than a hand-over, the last block short: 1e-10 in all that a fit gets from the rows."""
+    Z, C, v, X = random_problem(n=9001, **shape)
+    factors, sums = {}, {}
+    for kernel, compiled_from in (("numpy", np.inf), ("numba", 9001)):
+        monkeypatch.setattr(least_squares, "COMPILED_FROM", compiled_from)
+        factors[kernel], sums[kernel] = fold_in(Z, C, X, 0.3), sweep_sums(Z, C, v, X, 0.3)
+    np.testing.assert_allclose(factors["numba"], factors["numpy"], rtol=1e-10, atol=1e-10)
+    for compiled, plain in zip(sums["numba"], sums["numpy"], strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-10, atol=1e-10 * np.abs(plain).max())
+    assert not np.array_equal(factors["numba"], factors["numpy"]), "rounding differs only if two kernels ran"
 
 
 def test_lambda_keeps_its_meaning_when_rows_or_models_are_repeated():
