@@ -46,6 +46,9 @@ OPTIONAL = {
     "autogluon",
     "flaml",
     "mlxtend",
+    "onnx",
+    "onnxruntime",
+    "skl2onnx",
     "skops",
     "tabarena",
 }
