@@ -256,7 +256,7 @@ def test_pruner_is_the_corrected_resampled_t_test():
 
 def test_selections():
     best, simple, average = (
-        search(12, selection=selection, n_average=3).fit(DATA.R, DATA.y)
+        search(12, selection=selection, n_average=3, random_state=1).fit(DATA.R, DATA.y)
         for selection in ("best", "one-standard-error", "average")
     )
     scores = {t.number: np.array(list(t.intermediate_values.values())) for t in best.study_.trials}
