@@ -41,8 +41,12 @@ def encode_labels(y):
         raise ValueError("y has no label: every entry is missing. At least one row of each class must be labelled.")
     known = y[labelled]
     if y.dtype == object:
-        if len({isinstance(label, str) for label in known}) > 1:
-            raise TypeError("y mixes strings and other types: pass labels of one type.")
+        kinds = {isinstance(label, str): label for label in known}
+        if len(kinds) > 1:
+            raise TypeError(
+                f"y mixes strings and other types, such as {kinds[True]!r} and {kinds[False]!r}: pass labels of one "
+                "type."
+            )
         known = np.array(known.tolist())
     if known.dtype.kind in "fc":
         assert_all_finite(known, input_name="y")

@@ -7,10 +7,12 @@ from sklearn.utils import _safe_indexing, get_tags
 
 from cfens_stack.failures import summary
 from cfens_stack.labels import UNLABELLED
+from cfens_stack.named_estimators import refuse_classes
 
 
 def check_meta_classes(meta, classes):
-    """Refuse, before any base model is fitted, a meta-learner for two classes where there are more."""
+    """Refuse, before any base model is fitted, a class, and a meta-learner for two classes where there are more."""
+    refuse_classes(meta=meta)
     tags = get_tags(meta).classifier_tags
     if len(classes) > 2 and tags is not None and not tags.multi_class:
         raise ValueError(

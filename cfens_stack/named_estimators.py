@@ -30,6 +30,13 @@ class NamedEstimatorsMixin(BaseEstimator):
         return self
 
 
+def refuse_classes(**parts):
+    """TypeError for parts that are classes where instances are meant."""
+    for name, part in parts.items():
+        if isinstance(part, type):
+            raise TypeError(f"{name}={part.__name__} is a class: pass an instance, {part.__name__}(...).")
+
+
 def as_pairs(estimators):
     """The estimators if they are (name, estimator) pairs, else no pairs: the parameter may be unchecked yet."""
     if isinstance(estimators, list | tuple) and all(

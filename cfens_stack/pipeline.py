@@ -11,7 +11,7 @@ from sklearn.utils import Bunch, check_consistent_length, check_random_state, ge
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, check_memory, column_or_1d
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from cfens_stack.base_models import FitTask, run_fits, seeded
 from cfens_stack.default_pool import default_estimators
@@ -24,7 +24,7 @@ from cfens_stack.meta_fit import check_meta_classes, fit_meta
 from cfens_stack.named_estimators import NamedEstimatorsMixin, named
 from cfens_stack.out_of_fold import fill_matrix, model_columns, n_columns
 from cfens_stack.scores import as_probabilities, predict_scores
-from cfens_stack.splits import make_splits
+from cfens_stack.splits import check_groups, make_splits
 from cfens_stack.tables import check_rows
 
 
@@ -56,8 +56,9 @@ class StackingPipeline(FittedSummaryMixin, ClassifierMixin, MetaEstimatorMixin, 
         fit (`n_jobs` of the models, BLAS, OpenMP) are held at its share of the cores.
     on_failure : {"warn", "raise"}, default="warn"
         "warn": predictions of a base model that raises, exits, crashes its worker process or returns wrong shapes,
-        NaN or infinite values are missing, with a `BaseModelWarning` and an entry in `failures_`. "raise": the first
-        one ends the fit with a `BaseModelError`.
+        probabilities that do not sum to 1, NaN or infinite values are missing, with a `BaseModelWarning` and an entry
+        in `failures_`. "raise": the first one ends the fit with a `BaseModelError`. With n_jobs=1 there is no worker:
+        a model that kills its process ends the run, which a cache (`memory`) lets go on. Nor is there a time limit.
     memory : str, path or joblib.Memory, default=None
         Cache for the fits; each is stored as it ends, so a run that was killed goes on where it was. With
         `random_state=None` the seed is then derived from the data, so that the second run finds the fits of the first.
@@ -188,8 +189,8 @@ class StackingPipeline(FittedSummaryMixin, ClassifierMixin, MetaEstimatorMixin, 
         models = self._models()
         X = check_rows(self, X, reset=True)
         self.classes_, y = encode_labels(y)
-        groups = groups if groups is None else column_or_1d(groups)
-        check_consistent_length(X, y, groups)
+        groups = check_groups(groups, X)
+        check_consistent_length(X, y)
         check_meta_classes(self._new_meta(), self.classes_)
         weights = check_weights(sample_weight, X, y, self.classes_)
         metadata = {"sample_weight": weights, "groups": groups}

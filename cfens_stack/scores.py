@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.base import is_regressor
 from sklearn.linear_model import LogisticRegression
 
+from cfens_stack.layout import SUM_TOLERANCE
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -28,7 +30,8 @@ def predict_scores(model, X, n_classes):
     Raises
     ------
     ValueError
-        If the model returns a wrong shape or labels it was never given, or knows one class only.
+        If the model returns a wrong shape, probabilities that do not sum to 1 or labels it was never given, or knows
+        one class only.
     """
     if hasattr(model, "predict_proba"):
         classes = getattr(model, "classes_", np.arange(n_classes))
@@ -54,6 +57,7 @@ def probability_columns(probabilities, classes, n_rows, n_classes):
         raise ValueError(f"its classes_ are {list(classes)}, but it was fitted on the codes 0 to {n_classes - 1}")
     if len(classes) < 2:
         raise ValueError("its training rows hold only one class")
+    _check_sums(probabilities)
     if n_classes == 2:
         return probabilities[:, 1:]
     if len(classes) == n_classes:
@@ -61,6 +65,19 @@ def probability_columns(probabilities, classes, n_rows, n_classes):
     columns = np.full((n_rows, n_classes), np.nan)
     columns[:, np.asarray(classes, dtype=int)] = probabilities
     return columns
+
+
+def _check_sums(probabilities):
+    """Refuse rows, but those with missing values, that are no probabilities: negative, or with another sum than 1."""
+    finite = np.isfinite(probabilities).all(axis=1)
+    sums = np.where(finite[:, None], probabilities, 0.5).sum(axis=1)
+    wrong = finite & ((probabilities < -SUM_TOLERANCE).any(axis=1) | (np.abs(sums - 1.0) > SUM_TOLERANCE))
+    if wrong.any():
+        first = np.array2string(probabilities[wrong.argmax()], precision=3, separator=", ", threshold=6)
+        raise ValueError(
+            f"predict_proba returned rows that are negative or do not sum to 1, {wrong.sum()} of {len(wrong)}, the "
+            f"first of them {first}; CalibratedClassifierCV around the model makes probabilities of them"
+        )
 
 
 def _one_hot(labels, n_classes):

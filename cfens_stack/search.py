@@ -3,7 +3,6 @@
 import copy
 import logging
 import os
-from collections.abc import Iterable
 from numbers import Integral, Real
 
 import joblib
@@ -12,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cfens_stack.ensemble import CFEnsemble
 from cfens_stack.guide import recommend
@@ -26,6 +25,7 @@ from cfens_stack.search_space import SEARCH_SPACE, fit_space
 from cfens_stack.search_storage import hide_password, is_shared, open_storage
 from cfens_stack.search_trials import (
     Objective,
+    check_parts,
     close_stale,
     enqueue_once,
     help_out,
@@ -34,6 +34,7 @@ from cfens_stack.search_trials import (
     quiet,
     run_trials,
 )
+from cfens_stack.splits import check_groups
 
 logger = logging.getLogger(__name__)
 
@@ -238,16 +239,17 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If R, y, weights, folds or a parameter cannot be used, the stored study belongs to other data, or every
-            trial failed; the message then holds the reasons.
+            trial failed; the message then holds the reasons. TypeError if a callback, sampler or pruner is none.
         """
         self._validate_params()
+        check_parts(self.callbacks, sampler=self.sampler, pruner=self.pruner)
         trainers = self._check_trainers()
         if self.n_trials is None and self.timeout is None:
             raise ValueError("n_trials=None needs a timeout in seconds, or the search would never end.")
         R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan")
         self.classes_, codes = encode_labels(y)
-        groups = None if groups is None else column_or_1d(groups)
-        check_consistent_length(R, codes, groups)
+        groups = check_groups(groups, R)
+        check_consistent_length(R, codes)
         v = check_weights(sample_weight, R, codes, self.classes_)
         base = self._base_estimator(R)
         self.guidance_ = recommend(R, y, sample_weight=v, layout=base.layout)
@@ -294,11 +296,9 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         return validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
 
     def _check_trainers(self):
-        if isinstance(self.trainers, str):
-            return ("als",)
-        trainers = tuple(self.trainers) if isinstance(self.trainers, Iterable) else ()
+        trainers = ("als",) if isinstance(self.trainers, str) else tuple(self.trainers)
         if not trainers or not set(trainers) <= set(TRAINERS):
-            raise ValueError(f"trainers={self.trainers!r}, but it must be 'auto' or some of {TRAINERS}.")
+            raise ValueError(f"trainers={self.trainers!r}: pass 'auto' or a sequence of some of {TRAINERS}.")
         return trainers
 
     def _base_estimator(self, R):

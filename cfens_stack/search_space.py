@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cfens_stack.ensemble import CFEnsemble
+
 PROBABILITIES = "probabilities"  # pseudo-parameter: whether the columns of R are probabilities
 ADVICE = ("imbalanced", "high disagreement")
 
@@ -154,6 +156,11 @@ def fit_space(rows, trainers, guidance, n_columns, *, guided):
     -------
     Space
     """
+    unknown = [row for row in rows if getattr(row, "name", None) not in CFEnsemble().get_params()]
+    if unknown:
+        raise ValueError(
+            f"space has {unknown[0]!r}, but its entries are Param objects, each named like a parameter of CFEnsemble."
+        )
     fixed: dict = {}
     fitted = []
     found = {"imbalanced": guidance.is_imbalanced, "high disagreement": guidance.is_high_disagreement}

@@ -14,14 +14,15 @@ JOURNAL_SUFFIXES = (".log", ".journal", ".jsonl")
 HEARTBEAT_SECONDS = 30  # of a trial on a database server; one without for four times as long counts as lost
 SQLITE_TIMEOUT_SECONDS = 60
 CONNECT_ATTEMPTS = 5
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):([^@]*)@")
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*:).*(?=@)|([?&][^=&]*(?:password|passwd|pwd)=)[^&]*", re.IGNORECASE)
+_FIRST_OF_A_RECORD = b'{"op_code"'
 
 
 class StorageURL(str):
     """A database URL whose password does not show in its repr."""
 
     def __repr__(self):
-        return repr(_PASSWORD.sub(r"\1:***@", str(self)))
+        return repr(_PASSWORD.sub(r"\1\2***", str(self)))
 
 
 def hide_password(storage):
@@ -61,7 +62,10 @@ def open_storage(storage):
     Raises
     ------
     ValueError
-        If the name is none of these, or the journal holds a broken line before its last.
+        If the name is none of these, the file is no journal or no database, the journal holds a broken line before its
+        last, or the database cannot be reached.
+    ImportError
+        If the driver of the database is not installed.
     """
     import optuna
 
@@ -75,11 +79,35 @@ def open_storage(storage):
             f"storage={storage!r} is neither a URL nor a journal file: pass 'sqlite:///trials.db', a path that ends in "
             f"{', '.join(JOURNAL_SUFFIXES)}, 'journal:///path', or 'postgresql+psycopg://user@host/database'."
         )
-    if storage.startswith("sqlite"):
-        return optuna.storages.RDBStorage(
-            str(storage), engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}}
-        )
-    return _connect(str(storage))
+    return _open_database(hide_password(storage))
+
+
+def _open_database(storage):
+    """A database, or an error that names it without its password."""
+    import optuna
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
+    url = str(storage)
+    try:
+        if url.startswith("sqlite"):
+            connect_args = {"timeout": SQLITE_TIMEOUT_SECONDS}
+            return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connect_args})
+        return _connect(url)
+    except ImportError as error:
+        raise ImportError(
+            f"storage={storage!r} needs a database driver that is not installed ({error.__cause__}): pip install it, "
+            "'psycopg[binary]' for postgresql+psycopg://."
+        ) from error
+    except (ArgumentError, ValueError):  # whose texts may hold the password
+        raise ValueError(
+            f"storage={storage!r} is not the URL of a database: pass 'sqlite:///trials.db' or "
+            "'postgresql+psycopg://user@host:port/database', special characters of a password percent-encoded."
+        ) from None
+    except DBAPIError as error:
+        raise ValueError(
+            f"storage={storage!r} cannot be opened: {error.orig}. Pass a database that can be reached, of Optuna's or "
+            "empty; for sqlite a file in a folder that exists."
+        ) from error
 
 
 def _connect(url):
@@ -107,6 +135,7 @@ def _connect(url):
 def _open_journal(path):
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 
+    _refuse_other_files(path)
     lock = JournalLock(path) if os.name == "posix" else JournalFileOpenLock(path)
     lock.acquire()  # drops a torn last line
     lock.release()
@@ -117,6 +146,20 @@ def _open_journal(path):
             f"Journal {path!r} has a line that is no JSON object before its last: line {_first_broken_line(path)}. "
             "The trials before it are intact: cut the file there, or remove that line, and start again."
         ) from error
+
+
+def _refuse_other_files(path):
+    """Leave a file alone that is no journal: its lines would be dropped as torn records."""
+    if not os.path.exists(path):
+        return
+    with open(path, "rb") as file:
+        first = file.readline()
+    is_torn = not first.endswith(b"\n") and (_FIRST_OF_A_RECORD.startswith(first[:10]) or not first.strip(b"\0"))
+    if first and not is_torn and not first.startswith(_FIRST_OF_A_RECORD):
+        raise ValueError(
+            f"storage={str(path)!r} is a file that does not begin like a journal of Optuna, and is left as it is: pass "
+            "a new path, or move it away."
+        )
 
 
 def _first_broken_line(path):

@@ -15,6 +15,7 @@ import time
 import warnings
 from contextlib import contextmanager
 
+from cfens_stack.named_estimators import refuse_classes
 from cfens_stack.search_storage import open_storage
 from cfens_stack.search_workers import is_foreign, is_stale, worker_mark
 
@@ -25,6 +26,14 @@ LONGEST_NAP_SECONDS = 1.0
 
 class GiveWay(Exception):
     """Ends a trial that does not count."""
+
+
+def check_parts(callbacks, **parts):
+    """Refuse callbacks that cannot be called, and a sampler or pruner that is a class instead of an instance."""
+    refuse_classes(**parts)
+    for callback in callbacks or ():
+        if not callable(callback):
+            raise TypeError(f"callbacks holds {callback!r}: pass functions (study, trial) -> None.")
 
 
 class Objective:

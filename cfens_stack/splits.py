@@ -1,5 +1,6 @@
 """Folds from any splitter, checked."""
 
+import reprlib
 from numbers import Integral
 
 import numpy as np
@@ -7,6 +8,16 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import _safe_indexing
 
 from cfens_stack.labels import UNLABELLED
+
+
+def check_groups(groups, X):
+    """Groups as an array with one entry a row of X; None if there are none."""
+    if groups is None:
+        return None
+    groups = np.asarray(groups)
+    if groups.shape != (X.shape[0],):
+        raise ValueError(f"groups has shape {groups.shape}, but X has {X.shape[0]} rows: pass one group a row.")
+    return groups
 
 
 def make_splits(cv, X, y, metadata, *, classes, seed):
@@ -30,7 +41,7 @@ def make_splits(cv, X, y, metadata, *, classes, seed):
     """
     labelled = np.flatnonzero(y != UNLABELLED)
     if cv is not None and not isinstance(cv, Integral) and not hasattr(cv, "split"):
-        splits = [_check_split(fold, train, test, len(y)) for fold, (train, test) in enumerate(cv)]
+        splits = [_check_split(fold, split, len(y)) for fold, split in enumerate(cv)]
         splits = [(train[y[train] != UNLABELLED], test[y[test] != UNLABELLED]) for train, test in splits]
     else:
         if len(labelled) < len(y):
@@ -40,7 +51,7 @@ def make_splits(cv, X, y, metadata, *, classes, seed):
             folds = _stratified(5 if cv is None else cv, y, metadata.get("groups"), classes, seed)
         else:
             folds = cv.split(X, y, **metadata)
-        splits = [_check_split(fold, train, test, len(y)) for fold, (train, test) in enumerate(folds)]
+        splits = [_check_split(fold, split, len(y)) for fold, split in enumerate(folds)]
         splits = [(labelled[train], labelled[test]) for train, test in splits]
     splits = [(train, test) for train, test in splits if len(test)]
     if not splits:
@@ -66,11 +77,16 @@ def _check_enough_rows(y, classes, groups, n_folds):
         raise ValueError(f"groups has {n_groups} different values, too few for cv={n_folds} folds. Pass a smaller cv.")
 
 
-def _check_split(fold, train, test, n_rows):
-    train, test = (np.asarray(rows) for rows in (train, test))
-    train, test = (np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp) for rows in (train, test))
+def _check_split(fold, split, n_rows):
+    try:
+        train, test = (_row_numbers(rows, n_rows) for rows in split)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"cv: fold {fold} is {reprlib.repr(split)}, but each fold is a pair (train, test) of row numbers, or of "
+            f"masks with one entry for each of the {n_rows} rows."
+        ) from None
     if len(train) == 0:
-        raise ValueError(f"cv: fold {fold} has no training rows.")
+        raise ValueError(f"cv: fold {fold} has no training rows. Leave the fold out, or give it some.")
     for side in (train, test):
         if len(side) and (side.min() < 0 or side.max() >= n_rows):
             raise ValueError(
@@ -83,3 +99,14 @@ def _check_split(fold, train, test, n_rows):
             "that a model was trained on are not out of fold; take them out of one side."
         )
     return train, test
+
+
+def _row_numbers(rows, n_rows):
+    rows = np.asarray(rows)
+    if rows.dtype == bool:
+        if rows.shape != (n_rows,):
+            raise ValueError("a mask of another length")
+        return np.flatnonzero(rows)
+    if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "iu"):
+        raise TypeError("no row numbers")
+    return rows.astype(np.intp)

@@ -249,8 +249,3 @@ def with_cell(value):
 def test_bad_input_is_named(R, y, options, message):
     with pytest.raises(ValueError, match=message):
         recommend(R, y, **options)
-
-
-def test_unknown_trainer_is_named():
-    with pytest.raises(ValueError, match="trainer='sgd' is not valid"):
-        recommend(agreeing(), labels(10)).params("sgd")

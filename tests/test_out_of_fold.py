@@ -166,6 +166,11 @@ class Returning(ClassifierMixin, BaseEstimator):
     [
         (Returning([0, 1], predict_proba=np.ones((4, 2))), r"shape \(4, 2\), but 5 rows and 2 classes make \(5, 2\)"),
         (Returning([0, 1], predict_proba=np.ones(5)), r"shape \(5,\)"),
+        (Returning([0, 1], predict_proba=np.ones((5, 2))), r"do not sum to 1, 5 of 5, the first of them \[1., 1.\]"),
+        (
+            Returning([0, 1], predict_proba=np.tile([-0.5, 1.5], (5, 1))),
+            r"negative .* of them \[-0.5,  1.5\]",
+        ),
         (Returning([0, 1], predict_proba=np.ones((5, 3))), r"shape \(5, 3\)"),
         (Returning([1], predict_proba=np.ones((5, 1))), "only one class"),
         (Returning(["no", "yes"], predict_proba=np.ones((5, 2))), "its classes_ are"),

@@ -430,48 +430,6 @@ def test_a_bar_over_the_fits(capsys):
     assert "4/4" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"estimators": []}, "has no base model"),
-        ({"estimators": [("a", "drop")]}, "has no base model"),
-        ({"estimators": [("a", GaussianNB()), ("a", GaussianNB())]}, "the name 'a' is taken twice"),
-        ({"estimators": [("a__b", GaussianNB())]}, "contains '__'"),
-        ({"estimators": [("cv", GaussianNB())]}, "a parameter of the pipeline"),
-        ({"estimators": [("a", GaussianNB)]}, "an instance"),
-        ({"estimators": [("a", StandardScaler())]}, "one of predict_proba"),
-        ({"estimators": GaussianNB()}, "'estimators' parameter"),
-        ({"meta": "logistic"}, "'meta' parameter"),
-        ({"cv": 1}, "'cv' parameter"),
-        ({"on_failure": "ignore"}, "'on_failure' parameter"),
-        ({"memory": 3}, "'memory' parameter"),
-    ],
-)
-def test_parameters_that_are_refused(settings, message):
-    settings = {"estimators": [("a", GaussianNB())]} | settings
-    with pytest.raises((TypeError, ValueError), match=message):
-        StackingPipeline(**settings).fit(*numbered_data())
-
-
-def test_data_that_is_refused():
-    X, y = numbered_data()
-    pipeline = stack(GaussianNB())
-    with pytest.raises(ValueError, match=r"Class 1 has 2 rows, too few for cv=3 folds.*Pass cv=2 or less"):
-        pipeline.fit(X, (np.arange(len(y)) < 2).astype(int))
-    with pytest.raises(ValueError, match="one class only"):
-        pipeline.fit(X, np.zeros(len(y)))
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        pipeline.fit(X, y, groups=np.zeros(5))
-    with pytest.raises(ValueError, match="sample_weight gives class 1 a total weight of 0"):
-        pipeline.fit(X, y, sample_weight=1 - y)
-    with pytest.raises(ValueError, match=r"sample_weight.shape == \(3,\)"):
-        pipeline.fit(X, y, sample_weight=np.ones(3))
-    with pytest.raises(ValueError, match=r"X has shape \(0, 2\)"):
-        pipeline.fit(pd.DataFrame({"a": [], "b": []}), [])
-    with pytest.raises(ValueError, match="No row of class 1 has an out-of-fold prediction"):
-        stack(GaussianNB(), cv=[(np.arange(len(y)) % 4 != 0, np.arange(len(y)) % 4 == 0)]).fit(X, y)
-
-
 def test_repeats_of_which_one_lacks_a_class_leave_probabilities_that_sum_to_one():
     X, y = make_classification(500, 8, n_informative=5, n_classes=3, weights=[0.6, 0.37], random_state=0)
     rare = np.flatnonzero(y == 2)

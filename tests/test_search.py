@@ -403,21 +403,6 @@ def test_passwords_do_not_show():
     assert one.get_params()["storage"] == url
 
 
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"storage": "trials"}, "neither a URL nor a journal"),
-        ({"trainers": ["adam"]}, "some of"),
-        ({"n_trials": 0}, "n_trials"),
-        ({"selection": "luck"}, "selection"),
-        ({"cv": 200}, "too few"),
-    ],
-)
-def test_bad_parameters(params, message):
-    with pytest.raises(ValueError, match=message):
-        search(**params).fit(DATA.R, DATA.y)
-
-
 def test_as_meta_learner_of_both_stacks():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 4))

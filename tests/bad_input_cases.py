@@ -1,0 +1,276 @@
+"""Bad input, case by case: the one list behind tests/test_bad_input.py and docs/errors.md."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from optuna.samplers import TPESampler
+from scipy.sparse import csr_matrix
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.preprocessing import StandardScaler
+
+from cfens_stack import CFEnsemble, CFEnsembleSearch, CFEnsembleTrainer, StackingPipeline, recommend
+from cfens_stack.datasets import make_predictions
+from cfens_stack.search_space import Param
+
+R = make_predictions(60, 4, random_state=0).R
+Y = np.arange(60) % 2
+THREE = np.arange(60) % 3
+TEXT = np.array([["a", "b"]] * 60)
+FRAME = pd.DataFrame(R, columns=["a", "b", "c", "d"])
+ROWS = np.arange(60)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is passed, in words; the error that it gets; a call that passes it, given an empty folder.
+
+    The message stands as in the documents: "…" is what differs from case to case or between versions of scikit-learn.
+    """
+
+    what: str
+    error: type[Exception]
+    message: str
+    call: Callable[[Path], object]
+
+
+def fit(what, error, message, R=R, y=Y, v=None, **parameters):
+    return Case(what, error, message, lambda _: CFEnsemble(**parameters).fit(R, y, sample_weight=v))
+
+
+def parameter(what, valid, **parameters):
+    """A refused parameter of CFEnsemble; scikit-learn's wording."""
+    ((name, value),) = parameters.items()
+    shown = "array" if isinstance(value, np.ndarray) else repr(value)
+    return fit(
+        what, ValueError, f"The '{name}' parameter of CFEnsemble must be {valid} … Got {shown} … instead.", **parameters
+    )
+
+
+def new_rows(what, error, message, R_new, R=R):
+    return Case(what, error, message, lambda _: CFEnsemble().fit(R, Y).predict(R_new))
+
+
+def stack(what, error, message, X=R, y=Y, v=None, groups=None, **settings):
+    settings = {"estimators": [("a", GaussianNB())], "cv": 3} | settings
+    return Case(what, error, message, lambda _: StackingPipeline(**settings).fit(X, y, sample_weight=v, groups=groups))
+
+
+def search(what, error, message, R=R, y=Y, groups=None, **settings):
+    settings = {"n_trials": 2, "cv": 3} | settings
+    return Case(what, error, message, lambda _: CFEnsembleSearch(**settings).fit(R, y, groups=groups))
+
+
+def stored(what, error, message, name, content=None):
+    """A search whose storage is a path, or a URL of one, in a folder; content is what the file holds before."""
+
+    def call(folder):
+        if content is not None:
+            (folder / name.rpartition("/")[2]).write_bytes(content)
+        storage = f"sqlite:///{folder}/{name}" if name.endswith(".db") else folder / name
+        CFEnsembleSearch(2, cv=3, storage=storage).fit(R, Y)
+
+    return Case(what, error, message, call)
+
+
+def changed(cell, value):
+    R_bad = R.copy()
+    R_bad[cell] = value
+    return R_bad
+
+
+def weights(value, where):
+    return np.where(where, value, 1.0)
+
+
+# fmt: off
+
+DATA = [
+    fit("R with an infinite value", ValueError, "Input X contains infinity", changed((3, 1), np.inf)),
+    fit("R with minus infinity", ValueError, "Input X contains infinity", changed((3, 1), -np.inf)),
+    fit("R with a value beyond 1e100", ValueError, "R holds 3e+100: scores are accepted up to 1e+100 in size. Rescale them.", changed((3, 1), 3e100)),
+    fit("R sparse", TypeError, "Sparse data was passed … dense data is required", csr_matrix(R)),
+    fit("R complex", ValueError, "Complex data not supported", R + 1j),
+    fit("R of text", ValueError, "could not convert string to float: … 'a'", TEXT),
+    fit("R one-dimensional", ValueError, "Expected 2D array, got 1D array … Reshape your data", R[:, 0]),
+    fit("R three-dimensional", ValueError, "Found array with dim 3", R[:, :, None]),
+    fit("R None", ValueError, "Expected 2D array, got scalar array", None),
+    fit("R a dict", TypeError, "float() argument must be a string or a real number, not 'dict'", {"a": 1}),
+    fit("R of rows that differ in length", ValueError, "setting an array element with a sequence … inhomogeneous shape", [[1, 2], [3]], [0, 1]),
+    fit("R with column names of mixed types", TypeError, "Feature names are only supported if all input features have string names … convert them all to strings", pd.DataFrame(R, columns=["a", 1, 2, "b"])),
+    fit("R without rows", ValueError, "0 sample(s) … minimum of 1 is required", R[:0], Y[:0]),
+    fit("R without columns", ValueError, "0 feature(s) … minimum of 1 is required", R[:, :0]),
+    fit("R without any prediction", ValueError, "R has no prediction at all: every cell is NaN, so no model has scored a row.", np.full((60, 4), np.nan)),
+    fit("y None", ValueError, "fit requires y to be passed, but the target y is None.", y=None),
+    fit("y too short", ValueError, "Found input variables with inconsistent numbers of samples: [60, 59]", y=Y[:-1]),
+    fit("y two-dimensional", ValueError, "should be a 1d array, got an array of shape (60, 2)", y=np.column_stack([Y, Y])),
+    fit("y of one class", ValueError, "y has one class only (1.0), but a classifier needs labelled rows of at least two.", y=np.ones(60)),
+    fit("y continuous", ValueError, "Unknown label type: continuous", y=np.linspace(0, 1, 60)),
+    fit("y infinite", ValueError, "Input y contains infinity", y=np.where(Y == 1, np.inf, 0.0)),
+    fit("y of strings and numbers", TypeError, "y mixes strings and other types, such as 'a' and 1: pass labels of one type.", y=["a", 1] * 30),
+    fit("y without any label", ValueError, "y has no label: every entry is missing. At least one row of each class must be labelled.", y=np.full(60, np.nan)),
+    fit("a class without predictions", ValueError, "No labelled row of class 1 has a prediction: every class needs one.", np.where(Y[:, None] == 1, np.nan, R)),
+    fit("sample_weight too short", ValueError, "sample_weight.shape == (59,), expected (60,)", v=np.ones(59)),
+    fit("sample_weight two-dimensional", ValueError, "Sample weights must be 1D array or scalar", v=np.ones((60, 2))),
+    fit("sample_weight negative", ValueError, "Negative values in data passed to `sample_weight`", v=weights(-1.0, ROWS == 3)),
+    fit("sample_weight NaN", ValueError, "Input sample_weight contains NaN", v=weights(np.nan, ROWS == 3)),
+    fit("sample_weight zero throughout", ValueError, "Sample weights must contain at least one non-zero number", v=np.zeros(60)),
+    fit("sample_weight zero for a class", ValueError, "sample_weight gives class 1 a total weight of 0: every class needs a labelled row of positive weight.", v=weights(0.0, Y == 1)),
+]
+
+PARAMETERS = [
+    parameter("trainer unknown", "a str among", trainer="sgd"),
+    parameter("latent_dim 0", "an int in the range [1, inf).", latent_dim=0),
+    parameter("latent_dim a fraction", "an int in the range [1, inf).", latent_dim=2.5),
+    parameter("latent_dim None", "an int in the range [1, inf).", latent_dim=None),
+    parameter("rho above 1", "a float in the range [0.0, 1.0].", rho=1.5),
+    parameter("rho negative", "a float in the range [0.0, 1.0].", rho=-0.1),
+    parameter("rho NaN", "a float in the range [0.0, 1.0].", rho=float("nan")),
+    parameter("lambda_reg 0", "a float in the range (0.0, inf).", lambda_reg=0.0),
+    parameter("link unknown", "a str among", link="probit"),
+    parameter("smoothing 0", "a float in the range (0.0, 1.0].", smoothing=0.0),
+    parameter("smoothing above 1", "a float in the range (0.0, 1.0].", smoothing=2.0),
+    parameter("confidence unknown", "a str among … or a callable.", confidence="high"),
+    parameter("confidence an array", "a str among … or a callable.", confidence=np.ones((60, 4))),
+    parameter("use_label_aware_confidence a word", "an instance of 'bool' … or a str among {'auto'}.", use_label_aware_confidence="yes"),
+    parameter("use_class_weights a word", "an instance of 'bool' …", use_class_weights="balanced"),
+    parameter("focal_gamma negative", "a float in the range [0.0, inf).", focal_gamma=-1.0),
+    parameter("aggregator unknown", "a str among", aggregator="median"),
+    parameter("aggregator_reg unknown", "a str among {'auto'} or a float in the range [0.0, inf).", aggregator_reg="strong"),
+    parameter("aggregator_reg negative", "a str among {'auto'} or a float in the range [0.0, inf).", aggregator_reg=-1.0),
+    parameter("nonnegative None", "an instance of 'bool' …", nonnegative=None),
+    parameter("posterior unknown", "a str among", posterior="calibrated"),
+    parameter("layout unknown", "a str among", layout="wide"),
+    parameter("strict a word", "an instance of 'bool' …", strict="very"),
+    parameter("instance_factors unknown", "a str among", instance_factors="fixed"),
+    parameter("max_iter 0", "an int in the range [1, inf).", max_iter=0),
+    parameter("tol negative", "a float in the range [0.0, inf).", tol=-1e-3),
+    parameter("device a number", "an instance of 'str'.", device=0),
+    parameter("dtype unknown", "a str among", dtype="float16"),
+    parameter("random_state a word", "an int in the range [0, 4294967295]", random_state="seed"),
+    Case("set_params with a name that is none", ValueError, "Invalid parameter 'alpha' for estimator CFEnsemble(). Valid parameters are: …", lambda _: CFEnsemble().set_params(alpha=1)),
+]
+
+COMBINATIONS = [
+    fit("strict=True and a value above 1", ValueError, "strict=True accepts probabilities in [0, 1], but 1 cells of R lie outside, the first of value 1.5. Pass probabilities, or strict=False to treat the columns as scores.", changed((0, 0), 1.5), strict=True),
+    fit("strict=True and a negative value", ValueError, "strict=True accepts probabilities in [0, 1], but 1 cells of R lie outside, the first of value -2.", changed((0, 0), -2), strict=True),
+    fit("layout='positive' and three classes", ValueError, "layout='positive' means one column a model, the probability of the second of two classes, but y has 3 classes. Pass K columns a model and layout='model-major' or 'class-major'.", y=THREE, layout="positive"),
+    fit("layout='model-major' and 4 columns of 3 classes", ValueError, "layout='model-major' needs 3 columns a model, one a class, but R has 4 columns, which is no multiple of 3.", y=THREE, layout="model-major"),
+    fit("layout='class-major' and 4 columns of 3 classes", ValueError, "layout='class-major' needs 3 columns a model, one a class, but R has 4 columns, which is no multiple of 3.", y=THREE, layout="class-major"),
+    fit("columns that can be read both ways", ValueError, "layout='auto' is ambiguous: the 4 columns sum to 1 for 2 classes both model by model and class by class. Pass layout='model-major' … or layout='class-major'.", np.tile([0.3, 0.7, 0.7, 0.3], (60, 1))),
+    fit("a confidence that is negative", ValueError, "returned values that are negative, not finite or all zero where R has predictions: return numbers >= 0, some of them positive.", confidence=lambda R, y: -np.ones(R.shape)),
+    fit("a confidence that is NaN", ValueError, "returned values that are negative, not finite or all zero where R has predictions", confidence=lambda R, y: np.full(R.shape, np.nan)),
+    fit("a confidence of another shape", ValueError, "returned shape (60,), but R has shape (60, 4): the shapes must agree.", confidence=lambda R, y: np.ones(len(R))),
+    Case("n_classifiers that is not the number of models", ValueError, "n_classifiers=3, but R has predictions of 4 base models: pass R with the columns of 3, or leave n_classifiers=None to take the number from R.", lambda _: CFEnsembleTrainer(3).fit(R, Y)),
+    Case("n_classifiers 0", ValueError, "The 'n_classifiers' parameter of CFEnsembleTrainer must be an int in the range [1, inf) or None. Got 0 instead.", lambda _: CFEnsembleTrainer(0).fit(R, Y)),
+    Case("recommend(...).params of an unknown trainer", ValueError, "trainer='sgd' is not valid: pass 'als', 'pytorch', or None for the advised one.", lambda _: recommend(R, Y).params("sgd")),
+]
+
+NEW_ROWS = [
+    Case("before fit", NotFittedError, "This CFEnsemble instance is not fitted yet. Call 'fit' with appropriate arguments before using this estimator.", lambda _: CFEnsemble().predict(R)),
+    new_rows("a column too few", ValueError, "X has 3 features, but CFEnsemble is expecting 4 features as input.", R[:, :3]),
+    new_rows("columns too many", ValueError, "X has 8 features, but CFEnsemble is expecting 4 features as input.", np.hstack([R, R])),
+    new_rows("an infinite value", ValueError, "Input X contains infinity", changed((0, 0), np.inf)),
+    new_rows("a value beyond 1e100", ValueError, "R holds -1e+101: scores are accepted up to 1e+100 in size. Rescale them.", changed((0, 0), -1e101)),
+    new_rows("one row as a vector", ValueError, "Expected 2D array, got 1D array", R[0]),
+    new_rows("no row", ValueError, "0 sample(s) … minimum of 1 is required", R[:0]),
+    new_rows("sparse rows", TypeError, "Sparse data was passed", csr_matrix(R)),
+    new_rows("complex values", ValueError, "Complex data not supported", R + 1j),
+    new_rows("text", ValueError, "could not convert string to float", TEXT[:, [0, 0, 1, 1]]),
+    new_rows("renamed columns", ValueError, "The feature names should match those that were passed during fit. … unseen at fit time: … - e", FRAME.rename(columns={"a": "e"}), FRAME),
+    new_rows("columns in another order", ValueError, "Feature names must be in the same order as they were in fit.", FRAME[["b", "a", "c", "d"]], FRAME),
+    Case("a confidence that returns another shape for new rows", ValueError, "returned shape (3,), but R has shape (60, 4): the shapes must agree.", lambda _: CFEnsemble(confidence=lambda R, y: np.ones(R.shape if y is not None else 3)).fit(R, Y).predict(R)),
+]
+
+PIPELINE = [
+    stack("X None", ValueError, "Expected 2D array, got scalar array", None),
+    stack("X one-dimensional", ValueError, "Expected 2D array, got 1D array", R[:, 0]),
+    stack("X three-dimensional", ValueError, "Found array with dim 3", R[:, :, None]),
+    stack("X of text, and a model of numbers", ValueError, "No base model is left: each failed in every fold or in the final fit. … 'a', fold 0, fold 1, fold 2, final fit: ValueError: …", TEXT),
+    stack("X with an infinite value, and a model that refuses it", ValueError, "No base model is left: … 'a', fold …: ValueError: Input X contains infinity", changed((3, 1), np.inf)),
+    stack("X without rows", ValueError, "X has shape (0, 4), but at least one row and one column are needed.", FRAME[:0], []),
+    stack("X sparse, and the default base models", TypeError, "The default base models need a dense table, but X is sparse: pass estimators that take it.", csr_matrix(R), estimators=None),
+    stack("y None", ValueError, "fit requires y to be passed, but the target y is None.", y=None),
+    stack("y of one class", ValueError, "y has one class only (0.0), but a classifier needs labelled rows of at least two.", y=np.zeros(60)),
+    stack("a class of fewer rows than folds", ValueError, "Class 1 has 2 rows, too few for cv=3 folds with one in each. Pass cv=2 or less, a splitter of your own, or more rows of that class.", y=(ROWS < 2).astype(int)),
+    stack("sample_weight too short", ValueError, "sample_weight.shape == (3,), expected (60,)", v=np.ones(3)),
+    stack("sample_weight zero for a class", ValueError, "sample_weight gives class 1 a total weight of 0: every class needs a labelled row of positive weight.", v=1 - Y),
+    stack("groups too short", ValueError, "groups has shape (5,), but X has 60 rows: pass one group a row.", groups=np.zeros(5)),
+    stack("groups two-dimensional", ValueError, "groups has shape (60, 2), but X has 60 rows: pass one group a row.", groups=np.zeros((60, 2))),
+    stack("fewer groups than folds", ValueError, "groups has 2 different values, too few for cv=3 folds. Pass a smaller cv.", groups=Y),
+    stack("a splitter of groups without groups", ValueError, "The 'groups' parameter should not be None.", cv=GroupKFold(3)),
+    stack("no base model", ValueError, "Got estimators=[], which has no base model: pass a list of (name, estimator).", estimators=[]),
+    stack("every base model dropped", ValueError, "Got estimators=[('a', 'drop')], which has no base model: pass a list of (name, estimator).", estimators=[("a", "drop")]),
+    stack("estimators a model, not a list", ValueError, "The 'estimators' parameter of StackingPipeline must be an instance of 'list', … Got GaussianNB() instead.", estimators=GaussianNB()),
+    stack("two models of one name", ValueError, "estimators: the name 'a' is taken twice, contains '__', or is a parameter of the pipeline. Got names=['a', 'a']; give each base model a name of its own.", estimators=[("a", GaussianNB()), ("a", GaussianNB())]),
+    stack("a name with '__'", ValueError, "estimators: the name 'a__b' is taken twice, contains '__', or is a parameter", estimators=[("a__b", GaussianNB())]),
+    stack("a name that is a parameter", ValueError, "estimators: the name 'cv' is taken twice, contains '__', or is a parameter", estimators=[("cv", GaussianNB())]),
+    stack("a class instead of a model", TypeError, "estimators: 'a' is <class 'sklearn.naive_bayes.GaussianNB'>, but a base model is an instance (not a class) with fit and one of predict_proba, decision_function and predict.", estimators=[("a", GaussianNB)]),
+    stack("a transformer instead of a model", TypeError, "estimators: 'a' is StandardScaler(), but a base model is an instance (not a class) with fit and one of predict_proba, decision_function and predict.", estimators=[("a", StandardScaler())]),
+    stack("meta a word", ValueError, "The 'meta' parameter of StackingPipeline must be an object implementing 'fit' and 'predict' or None. Got 'logistic' instead.", meta="logistic"),
+    stack("meta a class", TypeError, "meta=LogisticRegression is a class: pass an instance, LogisticRegression(...).", meta=LogisticRegression),
+    stack("meta that refuses missing cells", ValueError, "meta=LogisticRegression(random_state=…) could not be fitted on predictions of which … of 120 are missing (NaN): … Use a meta that takes NaN, such as CFEnsemble(), or put an imputer before it.", estimators=[GaussianNB(), LogisticRegression(C=-1)], meta=LogisticRegression()),
+    stack("cv 1", ValueError, "The 'cv' parameter of StackingPipeline must be an int in the range [2, inf), … Got 1 instead.", cv=1),
+    stack("cv a word", ValueError, "The 'cv' parameter of StackingPipeline must be an int in the range [2, inf), … Got 'five' instead.", cv="five"),
+    stack("cv without folds", ValueError, "cv=[] holds out no row in any fold: out-of-fold predictions need test rows.", cv=[]),
+    stack("a fold that is no pair", ValueError, "cv: fold 0 is ([0, 1],), but each fold is a pair (train, test) of row numbers, or of masks with one entry for each of the 60 rows.", cv=[([0, 1],)]),
+    stack("a fold of a mask of another length", ValueError, "but each fold is a pair (train, test) of row numbers, or of masks with one entry for each of the 60 rows.", cv=[(np.ones(50, dtype=bool), ROWS[50:])]),
+    stack("a fold of fractions", ValueError, "but each fold is a pair (train, test) of row numbers, or of masks", cv=[(ROWS[:40] / 2, ROWS[40:])]),
+    stack("a fold without training rows", ValueError, "cv: fold 0 has no training rows. Leave the fold out, or give it some.", cv=[([], ROWS)]),
+    stack("a row on both sides", ValueError, "cv: fold 0 has 10 rows on both sides, the first of them 30. Predictions of rows that a model was trained on are not out of fold; take them out of one side.", cv=[(ROWS[:40], ROWS[30:])]),
+    stack("a row that is not there", ValueError, "cv: fold 0 names row 69, but X has rows 0 to 59.", cv=[(ROWS[:40], np.arange(50, 70))]),
+    stack("test folds without a class", ValueError, "No row of class 1 has an out-of-fold prediction, so meta cannot learn it. Pass a cv whose test folds hold every class.", cv=[(ROWS % 4 != 0, ROWS % 4 == 0)]),
+    stack("n_jobs 0", ValueError, "n_jobs == 0 in Parallel has no meaning", n_jobs=0),
+    stack("on_failure unknown", ValueError, "The 'on_failure' parameter of StackingPipeline must be a str among … Got 'ignore' instead.", on_failure="ignore"),
+    stack("memory a number", ValueError, "The 'memory' parameter of StackingPipeline must be … Got 3 instead.", memory=3),
+    Case("predict before fit", NotFittedError, "This StackingPipeline instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: StackingPipeline([GaussianNB()]).predict(R)),
+    Case("refit_meta before fit", NotFittedError, "This StackingPipeline instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: StackingPipeline([GaussianNB()]).refit_meta(None)),
+    Case("new rows of another number of columns", ValueError, "X has 3 features, but StackingPipeline is expecting 4 features as input.", lambda _: StackingPipeline([GaussianNB()], cv=3).fit(R, Y).predict(R[:, :3])),
+]
+
+SEARCH = [
+    search("R without any prediction", ValueError, "R has no prediction at all: every cell is NaN, so no model has scored a row.", np.full((60, 4), np.nan)),
+    search("more folds than rows of a class", ValueError, "Class 0 has 30 rows, too few for cv=200 folds with one in each. Pass cv=30 or less", cv=200),
+    search("groups too short", ValueError, "groups has shape (6,), but X has 60 rows: pass one group a row.", groups=np.zeros(6)),
+    search("n_trials 0", ValueError, "The 'n_trials' parameter of CFEnsembleSearch must be an int in the range [1, inf) or None. Got 0 instead.", n_trials=0),
+    search("neither n_trials nor timeout", ValueError, "n_trials=None needs a timeout in seconds, or the search would never end.", n_trials=None),
+    search("timeout 0", ValueError, "The 'timeout' parameter of CFEnsembleSearch must be a float in the range (0.0, inf) or None. Got 0 instead.", timeout=0),
+    search("a timeout that ends before the first trial", ValueError, "trials was completed: raise timeout or n_trials.", timeout=1e-9),
+    search("scoring unknown", ValueError, "'nonsense' is not a valid scoring value. Use sklearn.metrics.get_scorer_names() to get valid options.", scoring="nonsense"),
+    search("a scorer that raises", ValueError, "No trial was completed; 2 failed. Reasons: … TypeError: …", scoring=lambda: 0.5),
+    search("trainers unknown", ValueError, "trainers=['adam']: pass 'auto' or a sequence of some of ('als', 'pytorch').", trainers=["adam"]),
+    search("trainers empty", ValueError, "trainers=[]: pass 'auto' or a sequence of some of ('als', 'pytorch').", trainers=[]),
+    search("estimator of another kind", ValueError, "The 'estimator' parameter of CFEnsembleSearch must be an instance of 'cfens_stack.ensemble.CFEnsemble' or None. Got LogisticRegression() instead.", estimator=LogisticRegression()),
+    search("selection unknown", ValueError, "The 'selection' parameter of CFEnsembleSearch must be a str among … Got 'luck' instead.", selection="luck"),
+    search("n_average 0", ValueError, "The 'n_average' parameter of CFEnsembleSearch must be an int in the range [1, inf). Got 0 instead.", n_average=0),
+    search("sampler a class", TypeError, "sampler=TPESampler is a class: pass an instance, TPESampler(...).", sampler=TPESampler),
+    search("pruner a number", ValueError, "The 'pruner' parameter of CFEnsembleSearch must be an object implementing 'prune' or None. Got 3 instead.", pruner=3),
+    search("a callback that cannot be called", TypeError, "callbacks holds 3: pass functions (study, trial) -> None.", callbacks=[3]),
+    search("space of names", ValueError, "space has 'latent_dim', but its entries are Param objects, each named like a parameter of CFEnsemble.", space=["latent_dim"]),
+    search("space of a parameter that is none", ValueError, "space has Param(name='depth', …), but its entries are Param objects, each named like a parameter of CFEnsemble.", space=[Param("depth", low=1, high=3)]),
+    search("storage a word", ValueError, "storage='trials' is neither a URL nor a journal file: pass 'sqlite:///trials.db', a path that ends in .log, .journal, .jsonl, 'journal:///path', or 'postgresql+psycopg://user@host/database'.", storage="trials"),
+    search("a database URL that is none", ValueError, "storage='postgresql://me:***@host:port/db' is not the URL of a database: pass 'sqlite:///trials.db' or 'postgresql+psycopg://user@host:port/database', special characters of a password percent-encoded.", storage="postgresql://me:s3cret@host:port/db"),
+    stored("a journal in a folder that is not there", FileNotFoundError, "No such file or directory: …trials.log", "absent/trials.log"),
+    stored("a journal that is another file", ValueError, "is a file that does not begin like a journal of Optuna, and is left as it is: pass a new path, or move it away.", "notes.log", b"first line\nsecond line\n"),
+    stored("a journal with a broken line", ValueError, "has a line that is no JSON object before its last: line 2. The trials before it are intact: cut the file there, or remove that line, and start again.", "trials.log", b'{"op_code":0,"worker_id":"w","study_name":"s","directions":[2]}\n{broken\n{"op_code":9}\n'),
+    stored("a sqlite file that is none", ValueError, "cannot be opened: file is not a database. Pass a database that can be reached, of Optuna's or empty; for sqlite a file in a folder that exists.", "trials.db", b"no database" * 100),
+    stored("a sqlite file in a folder that is not there", ValueError, "cannot be opened: unable to open database file. Pass a database that can be reached", "absent/trials.db"),
+    Case("predict with refit=False", AttributeError, "This 'CFEnsembleSearch' has no attribute 'predict'", lambda _: CFEnsembleSearch(2, cv=3, refit=False).fit(R, Y).predict(R)),
+    Case("predict before fit", NotFittedError, "This CFEnsembleSearch instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: CFEnsembleSearch().predict(R)),
+]
+
+# fmt: on
+
+SECTIONS = {
+    "`CFEnsemble().fit(R, y, sample_weight)`": DATA,
+    "Parameters of `CFEnsemble`": PARAMETERS,
+    "Data and parameters that do not go together": COMBINATIONS,
+    "New rows: `predict`, `predict_proba`, `transform`, `reconstruct`": NEW_ROWS,
+    "`StackingPipeline`": PIPELINE,
+    "`CFEnsembleSearch`": SEARCH,
+}
