@@ -53,7 +53,7 @@ def probability_columns(probabilities, classes, n_rows, n_classes):
             f"predict_proba returned shape {probabilities.shape}, but {n_rows} rows and {len(classes)} classes "
             f"make {(n_rows, len(classes))}"
         )
-    if not np.isin(classes, np.arange(n_classes)).all():
+    if not _are_codes(classes, n_classes):
         raise ValueError(f"its classes_ are {list(classes)}, but it was fitted on the codes 0 to {n_classes - 1}")
     if len(classes) < 2:
         raise ValueError("its training rows hold only one class")
@@ -80,9 +80,15 @@ def _check_sums(probabilities):
         )
 
 
+def _are_codes(labels, n_classes):
+    """Whether all labels are codes of classes; numpy before 1.25 does not compare text with numbers."""
+    labels = np.asarray(labels)
+    return labels.dtype.kind not in "US" and bool(np.isin(labels, np.arange(n_classes)).all())
+
+
 def _one_hot(labels, n_classes):
     """Hard labels as scores, so that the calibration turns them into how often each label is right."""
-    if labels.ndim != 1 or not np.isin(labels, np.arange(n_classes)).all():
+    if labels.ndim != 1 or not _are_codes(labels, n_classes):
         raise ValueError(f"predict returned something else than one of the codes 0 to {n_classes - 1} a row")
     hot = (labels[:, None] == np.arange(n_classes)).astype(np.float64)
     return hot[:, 1:] if n_classes == 2 else hot

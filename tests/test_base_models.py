@@ -150,8 +150,7 @@ def test_threads_of_a_fit_are_held_at_its_share_of_the_cores(backend):
 
 
 def test_n_jobs_of_models_is_held_and_given_back():
-    from lightgbm import LGBMClassifier
-
+    LGBMClassifier = pytest.importorskip("lightgbm").LGBMClassifier
     greedy, modest = RandomForestClassifier(n_jobs=-1), LogisticRegression()
     model = make_pipeline(greedy, modest)
     with limited_threads(model, 2):
