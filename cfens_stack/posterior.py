@@ -6,8 +6,8 @@ from cfens_stack.aggregation import TINY
 
 
 def class_weights(y, v, n_classes):
-    """Balanced weights n / (K n_class) from rows weighted by v; their mean over the rows is 1. Shape (K,)."""
-    return v.sum() / (n_classes * np.bincount(y, weights=v, minlength=n_classes))
+    """Balanced weights n / (K n_class) from rows of every class, weighted by v; their mean over the rows is 1. (K,)."""
+    return v.sum() / (n_classes * np.bincount(y, weights=v))
 
 
 def natural_posterior(P, weights, gamma):
@@ -40,7 +40,7 @@ def invert_focal(P, gamma):
     """eta_k proportional to p_k / ((1 - p_k)^gamma - gamma (1 - p_k)^(gamma - 1) p_k log p_k)."""
     p = np.clip(P, TINY, 1.0)
     others = P @ (1.0 - np.eye(P.shape[1]))  # 1 - p without cancellation
-    q = np.clip(others, TINY, 1.0)
+    q = np.maximum(others, TINY)
     log_eta = np.log(p) - (gamma - 1.0) * np.log(q) - np.log(q - gamma * p * np.log(p))
     eta = np.exp(log_eta - log_eta.max(axis=1, keepdims=True))
     return eta / eta.sum(axis=1, keepdims=True)

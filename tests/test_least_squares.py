@@ -66,6 +66,22 @@ def test_sweep_solves_the_model_factors_up_to_a_change_of_basis(shape):
     np.testing.assert_allclose(balanced, balance(expected, Y.T @ (v[:, None] * Y), 0.7, 0.3), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_sweep_sums_are_the_normal_equations_of_the_model_factors(shared):
+    """Each of them, for partitions add them up; the factors alone would hide a sign, which balancing decides."""
+    Z, C, v, X = random_problem(d=3)
+    C = C[0] + 0.5 if shared else C
+    Y = slow_fold_in(Z, C, X, 0.3)
+    weights = v[:, None] * np.broadcast_to(C, Z.shape)
+    left, right, gram, fit = sweep_sums(Z, C, v, X, 0.3)
+    packed = np.array([(k, j) for j in range(3) for k in range(j, 3)])
+    expected = np.einsum("iu,ik,il->ukl", weights, Y, Y)[:, packed[:, 0], packed[:, 1]]
+    np.testing.assert_allclose(left, expected, rtol=1e-9)
+    np.testing.assert_allclose(right, (weights * Z).T @ Y, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(gram, Y.T @ (v[:, None] * Y), rtol=1e-9)
+    assert fit == pytest.approx(np.sum(weights * (Z - Y @ X.T) ** 2) + 0.3 * v @ np.sum(Y**2, axis=1), rel=1e-10)
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 def test_sweep_reports_the_objective_at_the_factors_passed_in(shape):
     Z, C, v, X = random_problem(**shape)
@@ -192,6 +208,15 @@ def test_float32_stays_float32_and_loses_only_its_digits():
     np.testing.assert_allclose(Y, slow_fold_in(Z, C, X, 0.3), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("single", ["Z", "X"])
+def test_one_array_in_float64_makes_the_factors_float64(single):
+    Z, C, _, X = random_problem()
+    Z, X = (Z.astype(np.float32), X) if single == "Z" else (Z, X.astype(np.float32))
+    Y = fold_in(Z, C, X, 0.3)
+    assert Y.dtype == np.float64
+    np.testing.assert_allclose(Y, slow_fold_in(Z.astype(float), C, X.astype(float), 0.3), rtol=1e-4, atol=1e-6)
+
+
 def test_balance_equalises_both_penalties_and_keeps_every_reconstruction():
     Z, C, v, X = random_problem()
     Y = slow_fold_in(Z, C, X, 0.3)
@@ -206,6 +231,18 @@ def test_balance_equalises_both_penalties_and_keeps_every_reconstruction():
     assert np.all(np.diff(np.diag(P)) <= 0)
     assert np.trace(P) + np.trace(Q) < 0.7 * np.sum(X**2) + 0.3 * v @ np.sum(Y**2, axis=1)
     assert np.all(balanced[np.abs(balanced).argmax(axis=0), np.arange(balanced.shape[1])] > 0)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_balanced_columns_are_positive_where_they_are_largest_and_do_not_depend_on_the_scale_between_the_factors(size):
+    Z, C, v, X = random_problem()
+    Y = slow_fold_in(Z, C, X, 0.3)
+    gram = Y.T @ (v[:, None] * Y)
+    balanced = balance(size * X, gram / size**2, 0.7, 0.3)
+    np.testing.assert_allclose(balanced, balance(-X, gram, 0.7, 0.3), rtol=1e-7, atol=1e-9)
+    small = balance(1e-6 * X, 1e-12 * gram, 0.7, 0.3)
+    for found in (balanced, small):
+        assert np.all(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])] > 0)
 
 
 def test_balance_keeps_lost_directions_at_zero():

@@ -34,11 +34,12 @@ def test_focal_inverse_undoes_the_minimiser_of_the_expected_focal_loss(K, gamma)
         np.testing.assert_allclose(invert_focal(p[None], gamma)[0], eta, atol=2e-5)
 
 
-@pytest.mark.parametrize("gamma", [0.0, 2.0])
+@pytest.mark.parametrize("spread", [1.0, 0.1])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("K", [2, 3])
-def test_both_tilts_are_undone_together(K, gamma):
+def test_both_tilts_are_undone_together(K, gamma, spread):
     """Class weights act inside the risk, so they are divided out after the focal inverse, not before."""
-    weights = np.array([0.6, 5.0, 2.0])[:K]
+    weights = np.array([0.6, 5.0, 2.0])[:K] ** spread
     for eta in np.array(GRID[K]):
         p = focal_minimiser(eta, gamma, weights)
         np.testing.assert_allclose(natural_posterior(p[None], weights, gamma)[0], eta, atol=2e-5)
@@ -51,6 +52,12 @@ def test_correction_keeps_the_order_of_rows_and_the_ends():
     assert np.all(np.diff(P[:, 1]) >= 0)
     assert P[0, 1] == pytest.approx(0.0, abs=1e-12)
     assert P[-1, 1] == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_a_probability_that_rounding_put_above_one_is_one(gamma):
+    above = np.nextafter(1.0, 2.0)
+    np.testing.assert_allclose(invert_focal(np.array([[0.0, above], [above, 0.0]]), gamma), [[0.0, 1.0], [1.0, 0.0]])
 
 
 def test_without_a_tilt_nothing_is_touched():
