@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS_VENV := .venv-plugins
+MIN_VENV := .venv-min
+# The oldest Python that pyproject.toml allows.
+PYTHON_MIN ?= python3.10
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # What the tests need. Where pip would fetch a CUDA build of torch, EXTRAS=dev,recipes,fast leaves it out; its tests then skip.
 EXTRAS ?= dev,recipes,torch,fast
 PYTEST_ARGS ?= --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-plugins lint bench docs clean
+.PHONY: help run test test-min test-plugins lint bench docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -19,6 +22,9 @@ run: $(VENV)/.ready-run  ## run recipes/quickstart.py: a real data set from base
 
 test: $(VENV)/.ready-dev  ## run the tests and doctests (PYTEST_ARGS="-k als" for some)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-min: $(MIN_VENV)/.ready  ## run the tests on python3.10 and constraints-min.txt (PYTHON_MIN=... for another Python)
+	$(MIN_VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 test-plugins: $(PLUGINS_VENV)/.ready  ## install the toolkits of the extra "plugins" beside .venv and run tests/plugins
 	$(PLUGINS_VENV)/bin/python -m pytest -ra tests/plugins
@@ -35,9 +41,9 @@ docs: $(VENV)/.ready-docs  ## build the site into docs/_build/html, warnings as 
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python docs/check_links.py docs/_build/html
 
-clean:  ## remove caches and build output; .venv and .venv-plugins stay (rm -r removes them)
+clean:  ## remove caches and build output; .venv, .venv-min and .venv-plugins stay (rm -r removes them)
 	rm -rf build dist docs/_build docs/recipes *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './$(PLUGINS_VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 # The stamps make the second call quick; a change of the dependencies or the constraints installs again.
 $(VENV)/bin/python:
@@ -53,6 +59,13 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.ready-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP_INSTALL) --editable '.[docs,recipes]'
+	@touch $@
+
+$(MIN_VENV)/.ready: pyproject.toml constraints-min.txt
+	@$(PYTHON_MIN) -c '' || { echo "make test-min needs $(PYTHON_MIN); PYTHON_MIN=... names another Python" >&2; exit 1; }
+	$(PYTHON_MIN) -m venv $(MIN_VENV)
+	$(MIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-min.txt \
+		--editable '.[dev]'
 	@touch $@
 
 $(PLUGINS_VENV)/.ready: pyproject.toml constraints.txt
