@@ -29,6 +29,13 @@ class RowMeans(CFEnsemble):
         return super().predict_proba(row_mean(R, R)[0])
 
 
+class RawColumns(CFEnsemble):
+    """CFEnsemble that shrinks to the average of the models as they are, not of the calibrated ones."""
+
+    def _calibrates(self):
+        return False
+
+
 DEFAULT = "default"
 VARIANTS = {
     DEFAULT: CFEnsemble(),
@@ -38,7 +45,9 @@ VARIANTS = {
     "no shrinkage": CFEnsemble(aggregator_reg=0.0),
     "shrinkage fixed at 100": CFEnsemble(aggregator_reg=100.0),
     "all the way to the average": CFEnsemble(aggregator="mean"),
-    "weights of any sign": CFEnsemble(nonnegative=False),
+    "no calibration slopes": RawColumns(),
+    "weights of 0 and more": CFEnsemble(nonnegative=True),
+    "smoothing 0.001": CFEnsemble(smoothing=0.001),
     "identity link": CFEnsemble(link="identity"),
     "confidence: certainty": CFEnsemble(confidence="certainty"),
     "confidence: calibration": CFEnsemble(confidence="calibration"),
