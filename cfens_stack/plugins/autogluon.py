@@ -4,10 +4,9 @@ import logging
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from cfens_stack.ensemble import CFEnsemble
+from cfens_stack.plugins.ensembles import fresh
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ class PredictorEnsemble:
         self.classes_ = np.unique(self.y_)
         self.R_ = self._predictions(None)[once]
         logger.info("Fitting on %s predictions of %d rows, models %s.", self.rows_, len(self.R_), self.models_)
-        self.ensemble_ = self._ensemble().fit(self.R_, self.y_)
+        self.ensemble_ = fresh(self.ensemble, len(self.classes_)).fit(self.R_, self.y_)
         return self
 
     def predict_proba(self, data):
@@ -117,12 +116,6 @@ class PredictorEnsemble:
         if seen and self.rows_ == "holdout":
             raise ValueError(f"Models {seen} were refitted on the holdout rows too: pass the models they come from.")
         return list(self.models)
-
-    def _ensemble(self):
-        ensemble = CFEnsemble() if self.ensemble is None else clone(self.ensemble)
-        if ensemble.get_params(deep=False).get("layout") == "auto":
-            ensemble.set_params(layout="positive" if len(self.classes_) == 2 else "model-major")
-        return ensemble
 
     def _predictions(self, data):
         """R with named columns; of two classes the second alone."""

@@ -1,10 +1,8 @@
 """TabArena and TabRepo: CFEnsemble as an ensembler of their simulation."""
 
 import numpy as np
-from sklearn.base import clone
 
-from cfens_stack.aggregation import column_weights
-from cfens_stack.ensemble import CFEnsemble
+from cfens_stack.plugins.ensembles import fresh
 from cfens_stack.plugins.tabrepo_files import prediction_matrix
 
 
@@ -20,7 +18,7 @@ class TabArenaEnsembler:
     metric : object, default=None
         Ignored, like `ensemble_size`: they are what every ensembler is given.
     ensemble : estimator, default=None
-        `CFEnsemble()` if None; else it is cloned. `layout` is set to what is passed.
+        `CFEnsemble()` if None; else it is cloned. `layout="auto"` is replaced by the layout that is passed.
 
     Attributes
     ----------
@@ -28,7 +26,7 @@ class TabArenaEnsembler:
     classes_ : ndarray of int
         Classes that the labels hold; the others get probability 0.
     weights_ : ndarray of shape (m,)
-        Mean size of each model's aggregator weights, for the tables of TabRepo. The probabilities are no weighted sum.
+        NaN, for the tables of TabRepo: the probabilities are no weighted sum.
     """
 
     linear = False
@@ -56,11 +54,8 @@ class TabArenaEnsembler:
         """
         labels = np.asarray(labels)
         self.classes_ = np.unique(labels[np.isfinite(labels)]).astype(int)
-        layout = "positive" if len(self.classes_) == 2 else "model-major"
-        self.ensemble_ = (CFEnsemble() if self.ensemble is None else clone(self.ensemble)).set_params(layout=layout)
-        self.ensemble_.fit(self._matrix(predictions), labels)
-        sizes = np.abs(column_weights(self.ensemble_.coef_))
-        self.weights_ = sizes.reshape(len(predictions), -1).mean(axis=1)
+        self.ensemble_ = fresh(self.ensemble, len(self.classes_)).fit(self._matrix(predictions), labels)
+        self.weights_ = np.full(len(predictions), np.nan)
         return self
 
     def predict_proba(self, predictions):
@@ -78,7 +73,7 @@ class TabArenaEnsembler:
         return P.argmax(axis=1) if P.ndim == 2 else (P >= 0.5).astype(int)
 
     def model_weights(self):
-        """None: the probabilities are no weighted sum."""
+        """None: there are none that would give the probabilities."""
         return
 
     def models_used(self):
@@ -86,8 +81,8 @@ class TabArenaEnsembler:
         return np.ones(len(self.weights_), dtype=bool)
 
     def info(self):
-        """What TabArena keeps beside the scores."""
-        return {"latent_dim": self.ensemble_.classifier_factors_.shape[1]}
+        """Nothing for TabArena to keep beside the scores."""
+        return {}
 
     def _matrix(self, predictions):
         P = np.asarray(predictions, dtype=np.float64)

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
 
-from cfens_stack import CFEnsemble
+from cfens_stack import CFEnsemble, CFEnsembleSearch
 
 with warnings.catch_warnings():  # of optional parts that are not there
     warnings.simplefilter("ignore")
@@ -121,6 +121,13 @@ def test_settings_and_models_of_choice(predictors):
         PredictorEnsemble(predictor).predict(new)
     with pytest.raises(ValueError, match="not among"):
         PredictorEnsemble(predictor, models=["no such model"]).fit()
+
+
+def test_search_as_ensemble(predictors):
+    search = CFEnsembleSearch(n_trials=3, cv=2, estimator=CFEnsemble(), random_state=0)
+    stack = PredictorEnsemble(predictors[2, True], search).fit()
+    assert stack.ensemble_.best_estimator_.layout_ == "positive"
+    assert stack.predict_proba(table(2)[1]).shape == (100, 2)
 
 
 def test_models_refitted_on_the_holdout_take_no_part(predictors, tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
 
-from cfens_stack import CFEnsemble
+from cfens_stack import CFEnsemble, CFEnsembleSearch
 
 with warnings.catch_warnings():  # FLAML warns of its own optional parts
     warnings.simplefilter("ignore")
@@ -19,8 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the toolkit warns of i
 NAMES = np.array(["ant", "bee", "cat"])
 
 
-@pytest.mark.parametrize(("n_classes", "layout"), [(2, "positive"), (3, "model-major")])
-def test_final_estimator_of_the_ensemble(n_classes, layout):
+def fitted(n_classes, final_estimator):
     X, y = make_classification(300, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0)
     X = pd.DataFrame(X, columns=list("abcdef"))
     automl = flaml.AutoML()
@@ -32,19 +31,27 @@ def test_final_estimator_of_the_ensemble(n_classes, layout):
         time_budget=30,
         max_iter=9,  # an ensemble needs a fit of two learners; the clock alone would not promise it
         estimator_list=["rf", "extra_tree", "lrl1"],
-        ensemble={"final_estimator": CFEnsemble(), "passthrough": False},
+        ensemble={"final_estimator": final_estimator, "passthrough": False},
         eval_method="cv",
         n_splits=3,
         n_jobs=1,
         seed=0,
         verbose=0,
     )
-    stack = automl.model
+    assert automl.predict_proba(X).shape == (len(X), n_classes)
+    assert np.mean(automl.predict(X) == NAMES[y]) > 0.7
+    return automl.model
+
+
+@pytest.mark.parametrize(("n_classes", "layout"), [(2, "positive"), (3, "model-major")])
+def test_final_estimator_of_the_ensemble(n_classes, layout):
+    stack = fitted(n_classes, CFEnsemble())
     meta = stack.final_estimator_
     assert type(meta) is CFEnsemble
     assert meta.layout_ == layout
     assert meta.n_features_in_ == len(stack.estimators_) * (1 if n_classes == 2 else n_classes)
-    P = automl.predict_proba(X)
-    assert P.shape == (len(X), n_classes)
-    np.testing.assert_allclose(P.sum(axis=1), 1.0)
-    assert np.mean(automl.predict(X) == NAMES[y]) > 0.7
+
+
+def test_search_as_final_estimator():
+    meta = fitted(2, CFEnsembleSearch(n_trials=3, cv=2, random_state=0)).final_estimator_
+    assert len(meta.study_.trials) == 3

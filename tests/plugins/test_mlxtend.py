@@ -7,7 +7,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
-from cfens_stack import CFEnsemble
+from cfens_stack import CFEnsemble, CFEnsembleSearch
 
 classifier = pytest.importorskip("mlxtend.classifier", reason="mlxtend is not installed")
 
@@ -15,9 +15,11 @@ MODELS = [LogisticRegression(), GaussianNB()]
 NAMES = np.array(["ant", "bee", "cat"])
 
 
-def fitted(n_classes, labels, **settings):
+def fitted(n_classes, labels, meta=None, **settings):
     X, y = make_classification(240, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0)
-    stack = classifier.StackingCVClassifier(MODELS, CFEnsemble(), use_probas=True, cv=3, random_state=0, **settings)
+    stack = classifier.StackingCVClassifier(
+        MODELS, meta or CFEnsemble(), use_probas=True, cv=3, random_state=0, **settings
+    )
     return stack.fit(X, labels[y]), X, labels[y]
 
 
@@ -33,6 +35,12 @@ def test_all_columns_arrive_and_are_recognised(n_classes, layout, labels):
     P = stack.predict_proba(X)
     np.testing.assert_allclose(P.sum(axis=1), 1.0)
     np.testing.assert_array_equal(P, meta.predict_proba(stack.predict_meta_features(X)))
+    assert np.mean(stack.predict(X) == y) > 0.7
+
+
+def test_search_as_meta_classifier():
+    stack, X, y = fitted(2, NAMES, CFEnsembleSearch(n_trials=3, cv=2, random_state=0))
+    assert len(stack.meta_clf_.study_.trials) == 3
     assert np.mean(stack.predict(X) == y) > 0.7
 
 

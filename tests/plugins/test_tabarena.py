@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from cfens_stack import CFEnsemble
+from cfens_stack import CFEnsemble, CFEnsembleSearch
 from cfens_stack.datasets import make_predictions
 from cfens_stack.plugins.tabarena import TabArenaEnsembler
 from cfens_stack.plugins.tabrepo_files import list_tasks, prediction_matrix, read_task
@@ -93,8 +93,17 @@ def test_ensembler_is_the_ensemble_on_the_matrix(n_classes):
     expected = expected[:, 1] if n_classes == 2 else expected
     np.testing.assert_array_equal(ensembler.predict_proba(P_new), expected)
     assert ensembler.predict_proba(P_new).shape == P_new.shape[1:]
-    assert ensembler.weights_.shape == (4,)
+    assert len(ensembler.models_used()) == len(ensembler.weights_) == 4
     assert np.mean(ensembler.predict(P_new) == y_new) > 0.7
+
+
+@pytest.mark.parametrize("estimator", [None, CFEnsemble()], ids=["no template", "template"])
+def test_search_as_ensemble(estimator):
+    P, y = drawn(2, m=4)
+    search = CFEnsembleSearch(n_trials=2, cv=2, estimator=estimator, random_state=0)
+    ensembler = TabArenaEnsembler(problem_type="binary", ensemble=search).fit(P, y)
+    assert ensembler.ensemble_.best_estimator_.layout_ == "positive"
+    assert np.mean(ensembler.predict(P) == y) > 0.7
 
 
 def test_a_class_without_a_label_has_probability_zero():
