@@ -91,7 +91,8 @@ def ensemble_summary(ensemble):
     weights = column_weights(ensemble.coef_)
     order = np.argsort(-np.abs(weights), kind="stable")
     largest = np.abs(weights).max()
-    return paragraph(text) + table(["model", "weight"], [(names[u], Bar(weights[u], largest)) for u in order])
+    rows = [(names[u], Bar(weights[u], largest), f"{ensemble.calibration_slopes_[u]:.2f}") for u in order]
+    return paragraph(text) + table(["model", "weight", "calibration slope"], rows)
 
 
 def pipeline_summary(pipeline):

@@ -69,6 +69,13 @@ def test_latent_space_labels_every_model(meta, axes):
     assert [text.get_text() for text in display.ax_.texts] == list("012345")
 
 
+def test_latent_space_shows_negative_weights_in_white(axes):
+    display = LatentSpaceDisplay(factors=np.eye(3)[:, :2], weights=np.array([1.0, -0.5, 0.0]), names=list("abc"))
+    points = display.plot(axes).ax_.collections[0]
+    np.testing.assert_array_equal(points.get_facecolor()[:, :3].min(axis=1) == 1.0, [False, True, False])
+    assert np.argsort(points.get_sizes()).tolist() == [2, 1, 0]
+
+
 def test_labels_keep_their_order_and_do_not_overlap():
     heights = np.array([0.0, 1.0, 0.01, 0.02, 0.0])
     placed = spread(heights)

@@ -71,7 +71,8 @@ def test_ensemble(show, data):
     found = show(meta)
     assert f"2 classes, 4 columns (positive), rank 4, logit link; {meta.n_iter_} steps, converged" in found["text"]
     order = np.argsort(-meta.coef_)
-    assert found["cells"] == [["model", "weight"]] + [[R.columns[u], f"{meta.coef_[u]:.3f}"] for u in order]
+    rows = [[R.columns[u], f"{meta.coef_[u]:.3f}", f"{meta.calibration_slopes_[u]:.2f}"] for u in order]
+    assert found["cells"] == [["model", "weight", "calibration slope"], *rows]
     np.testing.assert_allclose(
         np.array(found["bars"]) / found["bars"][0], meta.coef_[order] / meta.coef_.max(), atol=0.01
     )

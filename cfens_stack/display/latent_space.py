@@ -16,7 +16,7 @@ class LatentSpaceDisplay:
     factors : ndarray of shape (m, 2)
         Two leading latent factors of the columns.
     weights : ndarray of shape (m,)
-        Aggregator weight of each column, in absolute value.
+        Aggregator weight of each column.
     names : list of str, length m
 
     Attributes
@@ -45,7 +45,7 @@ class LatentSpaceDisplay:
         factors = np.zeros((len(X), 2))
         factors[:, : min(2, X.shape[1])] = X[:, :2]
         names = column_names(ensemble, own if names is None else names)
-        return cls(factors=factors, weights=np.abs(column_weights(ensemble.coef_)), names=names)
+        return cls(factors=factors, weights=column_weights(ensemble.coef_), names=names)
 
     def plot(self, ax=None):
         """Draw the models; needs matplotlib.
@@ -60,11 +60,13 @@ class LatentSpaceDisplay:
         display : LatentSpaceDisplay
         """
         ax = new_axes(ax)
-        largest = self.weights.max() or 1.0
+        sizes = np.abs(self.weights)
+        colours = np.where(self.weights < 0, "white", "C0")
         x, y = self.factors.T
         ax.axhline(0.0, color="0.85", zorder=0)
         ax.axvline(0.0, color="0.85", zorder=0)
-        ax.scatter(x, y, s=20 + 380 * self.weights / largest, alpha=0.6, edgecolor="black", linewidth=0.8)
+        areas = 20 + 380 * sizes / (sizes.max() or 1.0)
+        ax.scatter(x, y, s=areas, c=colours, alpha=0.6, edgecolor="black", linewidth=0.8)
         span = np.ptp(x) or 1.0
         heights = spread(y)
         for place, name, height in zip(self.factors, self.names, heights, strict=True):
@@ -80,7 +82,11 @@ class LatentSpaceDisplay:
         lowest, highest = min(heights.min(), y.min()), max(heights.max(), y.max())
         margin = 0.1 * (highest - lowest) + 0.05
         ax.set_ylim(lowest - margin, highest + margin)
-        ax.set(xlabel="first latent factor", ylabel="second latent factor", title="Base models; area: weight")
+        ax.set(
+            xlabel="first latent factor",
+            ylabel="second latent factor",
+            title="Base models; area: weight, white: below 0",
+        )
         self.ax_ = ax
         return self
 
