@@ -1,14 +1,19 @@
 """What bad input gets: an error that says what was passed, what is valid and what to do."""
 
 import re
+from inspect import signature
 
 import numpy as np
 import pytest
 from bad_input_cases import FRAME, PARAMETERS, ROWS, SECTIONS, THREE, R, Y, changed, weights
 from bad_input_page import PAGE, page
+from sklearn.utils.validation import _check_sample_weight
 
 from cfens_stack import CFEnsemble
 
+# scikit-learn 1.6 leaves weights of 0 to the check of each class.
+OLDER = "allow_all_zero_weights" not in signature(_check_sample_weight).parameters
+BEFORE = {"sample_weight zero throughout": "sample_weight gives class 0 a total weight of 0: every class needs"}
 ALL = [(title, case) for title, cases in SECTIONS.items() for case in cases]
 
 
@@ -18,7 +23,8 @@ ALL = [(title, case) for title, cases in SECTIONS.items() for case in cases]
 def test_bad_input(case, tmp_path):
     with pytest.raises(case.error) as caught:
         case.call(tmp_path)
-    pieces = [re.escape(piece.strip()) for piece in case.message.split("…")]
+    message = BEFORE.get(case.what, case.message) if OLDER else case.message
+    pieces = [re.escape(piece.strip()) for piece in message.split("…")]
     assert re.search(r"[\s\S]*?".join(pieces), str(caught.value)), str(caught.value)
     assert "s3cret" not in str(caught.value)
 
