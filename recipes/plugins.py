@@ -3,7 +3,7 @@
 On drawn data with one positive in eight, each toolkit of the extra "plugins" stacks the same kind of models twice: with
 its own final estimator, or what its users commonly take, and with CFEnsemble. Then a fitted ensemble goes through the
 formats that carry it elsewhere. Toolkits that are not installed are named and left out. One data set is no evidence of
-which is better (docs/evidence.md is); it shows that they work together. Prints a table; takes about a minute.
+which is better (docs/evidence.md is); it shows that they work together. Prints a table; takes one to two minutes.
 """
 
 import argparse

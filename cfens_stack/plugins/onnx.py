@@ -38,8 +38,12 @@ class _Graph:
     """Nodes and constants of one converted operator: a call adds a node and returns the name of what it computes."""
 
     def __init__(self, scope, container):
+        from onnx import TensorProto
+
         self.scope = scope
         self.container = container
+        self.double = TensorProto.DOUBLE
+        self.kinds = {"f": TensorProto.DOUBLE, "i": TensorProto.INT64, "U": TensorProto.STRING}
 
     def __call__(self, kind, *inputs, output=None, **attributes):
         names = [x if isinstance(x, str) else self.constant(x) for x in inputs]
@@ -49,18 +53,14 @@ class _Graph:
         return output
 
     def constant(self, value):
-        from onnx import TensorProto
-
         value = np.asarray(value)
-        kinds = {"f": TensorProto.DOUBLE, "i": TensorProto.INT64, "U": TensorProto.STRING}
         content = [text.encode() for text in value] if value.dtype.kind == "U" else value.ravel().tolist()
         name = self.scope.get_unique_variable_name("cfens_constant")
-        self.container.add_initializer(name, kinds[value.dtype.kind], value.shape, content)
+        self.container.add_initializer(name, self.kinds[value.dtype.kind], value.shape, content)
         return name
 
 
 def _convert(scope, operator, container):
-    from onnx import TensorProto
     from skl2onnx.common.data_types import guess_proto_type
 
     model = operator.raw_operator
@@ -69,7 +69,7 @@ def _convert(scope, operator, container):
             f"confidence={model._confidence!r} is a function, which ONNX cannot hold: fit with a named one."
         )
     g = _Graph(scope, container)
-    R = g("Cast", operator.inputs[0].full_name, to=TensorProto.DOUBLE)
+    R = g("Cast", operator.inputs[0].full_name, to=g.double)
     R = g("Gather", R, model._layout.columns, axis=1)
     P = _posterior(g, model, _scores(g, model, _fold_in(g, model, R)))
     classes = model.classes_
@@ -84,7 +84,7 @@ def _fold_in(g, model, R):
     d = X.shape[1]
     observed = g("Not", g("IsNaN", R))
     R = g("Where", observed, R, 0.5)
-    present = g("Cast", observed, to=11)  # double
+    present = g("Cast", observed, to=g.double)
     Z = g("Div", g("Sub", _link(g, model, R, present), model.column_means_), model.scale_)
     C = g("Mul", present, model._model_confidence * model._confidence_scale)
     if model._confidence == "certainty" and model._layout.kind != "scores":
