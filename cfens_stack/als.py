@@ -4,7 +4,7 @@ import numpy as np
 
 from cfens_stack.base import BaseCFEnsemble
 from cfens_stack.confidence import label_aware, mean_one_scale
-from cfens_stack.least_squares import sweep
+from cfens_stack.least_squares import second_moment, second_moments, sweep, sweep_moments
 from cfens_stack.training import Solution, is_imbalanced, train_aggregator
 
 
@@ -160,9 +160,16 @@ def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
     converged : bool
     """
     total = np.sum(v @ np.broadcast_to(C, Z.shape))
-    gram = Z.T @ (v[:, None] * Z)
+    moments = second_moments(Z, C, v)
+    gram = second_moment(Z, v) if moments is None else sum(moment for _, moment in moments)
     X = spectral_start(gram, latent_dim, ridge_x, ridge_y, exact=C.ndim == 1 and np.ptp(C) == 0)
-    return alternate(X, lambda X: sweep(Z, C, v, X, ridge_x, ridge_y), total, max_iter=max_iter, tol=tol)
+
+    def one_sweep(X):
+        if moments is None:
+            return sweep(Z, C, v, X, ridge_x, ridge_y)
+        return sweep_moments(moments, X, ridge_x, ridge_y)
+
+    return alternate(X, one_sweep, total, max_iter=max_iter, tol=tol)
 
 
 def alternate(X, one_sweep, total, *, max_iter, tol):

@@ -24,12 +24,18 @@ A sweep minimises, first over Y and then over X,
 which is objective (1) times sum(v C). Row i's optimum does not depend on v_i: what training sees is what fold-in gives.
 
 Where numba is installed (extra `fast`) and the rows are many, `least_squares_numba` passes over them instead.
+
+Rows with the same confidence c share one factorisation: y_i = K z_i with K = (X' D_c X + ridge_y I)^-1 X' D_c. All that
+a sweep sums over them, their second moment G = sum_i v_i z_i z_i' determines: the sum of v y y' is K G K', that of
+v z y' is G K'. So the rows are read once for all sweeps.
 """
 
 from functools import cache
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+
+from cfens_stack.confidence_groups import confidence_groups
 
 BLOCK_ROWS = 1024  # keeps a block of L (d^2 B doubles) within a 1 MB L2 cache up to d around 11
 COMPILED_FROM = 8192  # rows; for fewer, loading numba (most of a second) costs more than it saves
@@ -53,6 +59,15 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=BLOCK_ROWS):
     """
     n, d = Z.shape[0], X.shape[1]
     Y = np.empty((n, d), dtype=np.result_type(Z, X))
+    if C.ndim == 1:
+        K = _shared_solution(C, X, ridge_y)
+        for rows in blocks(n, block_rows):
+            Y[rows] = Z[rows] @ K.T
+        return Y
+    if groups := confidence_groups(C):
+        for rows in groups:
+            Y[rows] = Z[rows] @ _shared_solution(C[rows[0]], X, ridge_y).T
+        return Y
     if kernel := _compiled(Z, C):
         for rows in blocks(n, COMPILED_ROWS):
             part = np.empty((rows.stop - rows.start, d))
@@ -60,7 +75,7 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=BLOCK_ROWS):
             Y[rows] = part
         return Y
     for rows in blocks(n, block_rows):
-        Y[rows] = _fold_in_block(Z[rows], _rows_of(C, rows), X, ridge_y)[0].T
+        Y[rows] = _fold_in_block(Z[rows], C[rows], X, ridge_y)[0].T
     return Y
 
 
@@ -93,27 +108,46 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=BLOCK_ROWS):
     fit : float
         The terms of F that rows have, at their minimum over Y.
     """
-    m, d = X.shape
-    shared = C.ndim == 1
-    left = np.zeros((d * (d + 1) // 2,) if shared else (m, d * (d + 1) // 2))
-    right = np.zeros((m, d))
-    gram = np.zeros((d, d))
-    fit = 0.0
+    if C.ndim == 1:
+        return _group_sums([(C, second_moment(Z, v))], X, ridge_y)
+    left, right, gram, fit = _no_sums(X)
     if kernel := _compiled(Z, C):
         for rows in blocks(len(Z), COMPILED_ROWS):
             fit += kernel.sweep_sums(*_doubles(Z[rows], C[rows], v[rows], X), float(ridge_y), left, right, gram)
         return left, right, gram, fit
     for rows in blocks(len(Z), block_rows):
-        Z_b, C_b, v_b = Z[rows], _rows_of(C, rows), v[rows]
+        Z_b, C_b, v_b = Z[rows], C[rows], v[rows]
         Y_b, b = _fold_in_block(Z_b, C_b, X, ridge_y)
         weighted = Y_b * v_b
-        products = _packed_products(weighted, Y_b)
-        left += products.sum(axis=1) if shared else C_b.T @ products.T
+        left += C_b.T @ _packed_products(weighted, Y_b).T
         CZ = C_b * Z_b
         right += CZ.T @ weighted.T
         gram += weighted @ Y_b.T
         fit += float(v_b @ np.einsum("bu,bu->b", CZ, Z_b) - np.einsum("kb,kb->", weighted, b))
-    return np.outer(C, left) if shared else left, right, gram, fit
+    return left, right, gram, fit
+
+
+def second_moments(Z, C, v):
+    """Confidence (m,) and second moment (m, m) of each group of rows with one confidence; None if groups are many."""
+    if C.ndim == 1:
+        return [(C, second_moment(Z, v))]
+    groups = confidence_groups(C)
+    return groups and [(C[rows[0]], second_moment(Z, v, rows)) for rows in groups]
+
+
+def second_moment(Z, v, rows=None):
+    """Z'VZ (m, m) of some rows, or of all."""
+    total = np.zeros((Z.shape[1], Z.shape[1]))
+    for block in blocks(len(Z) if rows is None else len(rows)):
+        chosen = block if rows is None else rows[block]
+        Z_b = Z[chosen]
+        total += Z_b.T @ (v[chosen, None] * Z_b)
+    return total
+
+
+def sweep_moments(moments, X, ridge_x, ridge_y):
+    """`sweep` from the `second_moments` of the rows."""
+    return finish_sweep(X, _group_sums(moments, X, ridge_y), ridge_x, ridge_y)
 
 
 def finish_sweep(X, sums, ridge_x, ridge_y):
@@ -166,13 +200,38 @@ def blocks(n, block_rows=BLOCK_ROWS):
     return [slice(start, min(start + block_rows, n)) for start in range(0, n, block_rows)]
 
 
+def _shared_solution(c, X, ridge_y):
+    """K (d, m), which maps the predictions of a row with confidence c to its instance factors."""
+    XC = X.T * c
+    factor = cho_factor(XC @ X + ridge_y * np.eye(X.shape[1]), lower=True, check_finite=False)
+    return cho_solve(factor, XC, check_finite=False)
+
+
+def _group_sums(moments, X, ridge_y):
+    """`sweep_sums` of the rows behind `second_moments`."""
+    d = X.shape[1]
+    columns, rows = np.triu_indices(d)  # the order of a packed lower triangle
+    left, right, gram, fit = _no_sums(X)
+    for c, G in moments:
+        K = _shared_solution(c, X, ridge_y)
+        KG = K @ G
+        KGK = KG @ K.T
+        left += np.outer(c, KGK[rows, columns])
+        right += c[:, None] * KG.T
+        gram += KGK
+        fit += float(c @ np.diag(G) - np.sum(KG * (X.T * c)))
+    return left, right, gram, fit
+
+
+def _no_sums(X):
+    m, d = X.shape
+    return np.zeros((m, d * (d + 1) // 2)), np.zeros((m, d)), np.zeros((d, d)), 0.0
+
+
 def _fold_in_block(Z, C, X, ridge_y):
     """Y (d, B) of a block, and its right-hand sides b (d, B)."""
     d = X.shape[1]
     b = X.T @ (C * Z).T
-    if C.ndim == 1:
-        factor = cho_factor((X.T * C) @ X + ridge_y * np.eye(d), lower=True, check_finite=False)
-        return cho_solve(factor, b, check_finite=False), b
     A = _packed_products(X.T, X.T) @ C.T
     return _solve_packed(_add_ridge(A, ridge_y, d), b.copy()), b
 
@@ -227,8 +286,3 @@ def _numba_kernel():
 def _doubles(*arrays):
     """The arrays as contiguous float64, copied only where they are not."""
     return [np.ascontiguousarray(array, dtype=np.float64) for array in arrays]
-
-
-def _rows_of(C, rows):
-    """The confidence of a block: a view of its rows, or the one row that all share."""
-    return C if C.ndim == 1 else C[rows]
