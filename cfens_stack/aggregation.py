@@ -33,6 +33,7 @@ AGGREGATORS = ("weighted", "mean")
 STRENGTHS = 10.0 ** np.arange(4.0, 0.0, -0.5)
 MAX_ITER = 200
 DECREMENT_TOLERANCE = 1e-16  # of the objective, as predicted by the Newton model
+ROUNDING = 1e-14  # of the objective: a line search that asks for less would halve its steps to nothing
 NEAR_BOUND = 1e-4
 TINY = 1e-300
 
@@ -216,7 +217,7 @@ def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None):
         while length > 1e-10:
             trial = np.maximum(theta + length * step, lower)
             evaluated = evaluate(trial)
-            if evaluated[1] <= value + 1e-4 * gradient @ (trial - theta):
+            if evaluated[1] <= value + 1e-4 * gradient @ (trial - theta) + ROUNDING * max(1.0, abs(value)):
                 break
             length /= 2.0
         else:  # rounding ends the search

@@ -144,6 +144,30 @@ def test_separable_labels_still_have_a_minimiser():
     assert np.isfinite(theta).all()
 
 
+def test_rounding_does_not_stop_the_line_search():
+    """Near the minimiser the objective changes by less than its rounding: a mistake that took 200 passes a strength.
+
+    Sums over a million rows round like this; Newton's step from 1e-15 above the minimum has to be taken all the same.
+    """
+    problem, rng, passes = random_supervision(1), np.random.default_rng(0), []
+    rest = {"M": problem["M"], "t": problem["t"], "w0": problem["w0"], "strength": 1e-3, "nonnegative": False}
+
+    def sums(V):
+        passes.append(V)
+        value, *derivatives, mass = loss_sums(V, Y=problem["Y"], y=problem["y"], s=problem["s"], gamma=0.0)
+        return value + mass * rng.normal(scale=1e-15), *derivatives, mass
+
+    best, hessian, *_ = minimise(np.append(problem["w0"], 0.0), sums, **rest)
+    for _ in range(50):
+        direction = rng.standard_normal(len(best))
+        start = best + direction * np.sqrt(2e-15 / (direction @ hessian @ direction))
+        passes.clear()
+        theta, _, _, converged, _ = minimise(start, sums, **rest)
+        assert converged
+        assert len(passes) <= 3
+        np.testing.assert_allclose(theta, best, atol=1e-7)
+
+
 def aggregate(Y, M, y, *, aggregator_reg, nonnegative=False, gamma=0.0, v=None, w0=None):
     v = np.ones(len(Y)) if v is None else v
     w0 = np.full(len(M), 1.0 / len(M)) if w0 is None else w0
