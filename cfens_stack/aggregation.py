@@ -9,7 +9,7 @@ t       (p,)          the score that weight w_j feeds
 S                     number of scores: 1 with the sigmoid (two classes), K with the softmax
 y       (n,)          class codes 0..K-1
 s       (n,)          class weight times sample weight, >= 0
-theta   (p + S,)      (w, b), weights and intercepts; w0 is the w of the plain average
+theta   (p + S,)      (w, b), weights and intercepts; w0 is the w of the average of the calibrated models
 gamma                 focal exponent, >= 0
 ======  ============  ==========================================================================================
 

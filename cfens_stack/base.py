@@ -108,8 +108,8 @@ class BaseCFEnsemble(
         if self.aggregator_reg == "auto" and mean_weight < SMALL_WEIGHT:
             warnings.warn(
                 f"sample_weight has mean {mean_weight:.2g} over the labelled rows. Weights count rows, so "
-                "aggregator_reg='auto' trusts the labels less and stays close to the plain average: rescale the "
-                "weights to mean 1, or pass a number as aggregator_reg.",
+                "aggregator_reg='auto' trusts the labels less and stays close to the average of the calibrated models: "
+                "rescale the weights to mean 1, or pass a number as aggregator_reg.",
                 UserWarning,
                 stacklevel=3,
             )

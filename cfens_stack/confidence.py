@@ -50,7 +50,7 @@ def calibration_from(squared_error, count):
 
 
 def label_aware(C, R, targets, labelled, v, rho):
-    """C (rho + (1 - rho) a): supervision of the factors for a trainer without gradients, equation (4).
+    """C (rho + (1 - rho) q): supervision of the factors for a trainer without gradients, equation (4).
 
     Parameters
     ----------
@@ -67,25 +67,25 @@ def label_aware(C, R, targets, labelled, v, rho):
     -------
     C : ndarray of shape (n, m)
     """
-    a = truth_probability(R, targets)
-    count, total = mean_sums(known_truth(C, a, labelled), v)
-    return C if count == 0 else reweighted(C, a * (count / total), labelled, rho)
+    q = truth_probability(R, targets)
+    count, total = mean_sums(known_truth(C, q, labelled), v)
+    return C if count == 0 else reweighted(C, q * (count / total), labelled, rho)
 
 
 def truth_probability(R, targets):
-    """a of equation (4): the probability that each cell gives to the row's own class. Shape (n, m)."""
+    """q of equation (4): the probability that each cell gives to the row's own class. Shape (n, m)."""
     r = np.clip(np.nan_to_num(R), 0.0, 1.0)
     return np.where(targets == 1, r, 1.0 - r)
 
 
-def known_truth(C, a, labelled):
-    """The cells of a that are rescaled to mean 1: labelled and observed; 0 elsewhere."""
-    return np.where(labelled[:, None] & (C > 0), a, 0.0)
+def known_truth(C, q, labelled):
+    """The cells of q that are rescaled to mean 1: labelled and observed; 0 elsewhere."""
+    return np.where(labelled[:, None] & (C > 0), q, 0.0)
 
 
-def reweighted(C, a, labelled, rho):
-    """C (rho + (1 - rho) a), with a = 1 in unlabelled rows."""
-    return C * (rho + (1.0 - rho) * np.where(labelled[:, None], a, 1.0))
+def reweighted(C, q, labelled, rho):
+    """C (rho + (1 - rho) q), with q = 1 in unlabelled rows."""
+    return C * (rho + (1.0 - rho) * np.where(labelled[:, None], q, 1.0))
 
 
 def mean_one_scale(C, v):

@@ -36,7 +36,7 @@ class CFEnsemble(BaseCFEnsemble):
         Trust in each prediction, C of equation (1): 1; 0.1 + 0.9 abs(2 r - 1); 1 - Brier score of the model; or a
         function (R, y) -> array of shape (n, m), >= 0, called with y=None for new rows.
     use_label_aware_confidence : bool or "auto", default="auto"
-        Multiply the confidence of labelled rows in training by rho + (1 - rho) a, with a the probability that the cell
+        Multiply the confidence of labelled rows in training by rho + (1 - rho) q, with q the probability that the cell
         gives to the truth, equation (4). "auto": under ALS, if the rarest class has a share below 0.2 (with K classes,
         0.4 / K). True raises with trainer="pytorch", whose gradients need no approximation.
     use_class_weights : bool, default=False

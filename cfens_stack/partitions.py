@@ -1,7 +1,8 @@
 """A fit over row partitions that need not be on one machine: every step is a sum over partitions.
 
-Column means, scale, confidence, the spectral start, the normal equations of a sweep and the derivatives of the
-aggregator are sums over rows. So the rows stay where they are, and only sums, whose size does not grow with n, travel.
+Column means, scale, confidence, calibration slopes, the spectral start, the normal equations of a sweep and the
+derivatives of the aggregator are sums over rows. So the rows stay where they are, and only sums, whose size does not
+grow with n, travel.
 """
 
 from functools import partial

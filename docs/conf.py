@@ -14,11 +14,11 @@ import cfens_stack  # noqa: E402
 project = "cfens_stack"
 author = "The cfens_stack developers"
 version = release = cfens_stack.__version__
-extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser"]
+extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser", "mathml"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 suppress_warnings = ["toc.not_included"]  # a page that nobody has put in the index yet does not stop the build
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
 autosummary_generate = False
@@ -37,7 +37,8 @@ html_theme_options = {
 templates_path = ["_templates"]
 html_sidebars = {"**": ["pages.html"]}
 html_static_path = ["_static"]
-html_css_files = ["wide_tables.css"]
+html_css_files = ["wide_tables.css", "equations.css"]
+html_math_renderer = "mathml"
 html_show_sourcelink = False
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import approx_fprime, minimize
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from cfens_stack import CFEnsemble
 from cfens_stack.aggregation import (
@@ -231,6 +231,19 @@ def test_models_that_predict_the_opposite_are_left_out_of_the_average():
     R = np.column_stack([data.R, 1.0 - data.R[:, 0]])
     meta = CFEnsemble(aggregator_reg=1e9, lambda_reg=1e-9).fit(R, data.y)
     np.testing.assert_allclose(meta.coef_, np.append(meta.calibration_slopes_[:4] / 4, 0.0), rtol=1e-5)
+
+
+def test_weights_may_be_negative_and_nonnegative_forbids_it():
+    """The second model repeats the error of the first, so that subtracting it leaves the truth."""
+    rng = np.random.default_rng(0)
+    truth, error = 2.0 * rng.standard_normal((2, 2000))
+    y = (rng.random(2000) < expit(truth)).astype(int)
+    R = expit(np.column_stack([truth + error, 0.3 * truth + error]))
+    signed, nonnegative = (CFEnsemble(nonnegative=allowed).fit(R, y) for allowed in (False, True))
+    assert signed.coef_[0] > 0.5
+    assert signed.coef_[1] < -0.2
+    assert nonnegative.coef_.min() >= 0.0
+    assert log_loss(y, signed.predict_proba(R)) < log_loss(y, nonnegative.predict_proba(R)) - 0.01
 
 
 def test_mean_aggregator_is_the_average_on_the_log_odds_scale():

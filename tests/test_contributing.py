@@ -1,41 +1,35 @@
 """The documents say what is so: their code runs, the tests and files they name exist."""
 
 import re
-from pathlib import Path
 
 import pytest
+from documents import ROOT, blocks, read, run
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "cfens_stack"
-
-
-def read(name):
-    return (ROOT / name).read_text(encoding="utf-8")
-
-
-def blocks(name):
-    return re.findall(r"```python\n(.*?)```", read(name), re.DOTALL)
 
 
 @pytest.mark.parametrize("code", blocks("CONTRIBUTING.md"), ids=range(len(blocks("CONTRIBUTING.md"))))
 def test_examples_of_contributing_run(code):
     assert len(code.splitlines()) <= 20
-    exec(compile(code, "CONTRIBUTING.md", "exec"), {})
-
-
-def test_the_first_steps_run_from_top_to_bottom(capsys):
-    names = {}
-    for code in blocks("docs/start.md"):
-        exec(compile(code, "docs/start.md", "exec"), names)
-    assert names["p"].shape == names["y_new"].shape
-    assert "==>" in capsys.readouterr().out
+    run("CONTRIBUTING.md", code, {})
 
 
 def test_failure_modes_name_tests_that_exist():
     defined = {name for path in ROOT.glob("tests/*.py") for name in re.findall(r"def (test_\w+)", path.read_text())}
-    named = set(re.findall(r"`(test_\w+)`", read("docs/failure_modes.md")))
-    assert len(named) > 15
-    assert named <= defined, named - defined
+    rows = [line.strip("| ").split(" | ") for line in read("docs/failure_modes.md").splitlines() if "`test_" in line]
+    assert len(rows) > 25
+    for symptom, cause, remedy, guard in rows:
+        assert min(map(len, (symptom, cause, remedy))) > 5, symptom
+        assert set(re.findall(r"`(test_\w+)`", guard)) <= defined, guard
+
+
+def test_docstrings_cite_equations_that_the_method_page_numbers():
+    numbered = re.findall(r"\\tag\{(\d)\}", read("docs/method.md"))
+    assert numbered == list("123456789")
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "drawn.py":  # has equations of its own
+            for cited in re.findall(r"[Ee]quations? \((\d+)\)", path.read_text(encoding="utf-8")):
+                assert cited in numbered, f"{path.name} cites ({cited})"
 
 
 def test_the_map_lists_every_file():
