@@ -109,11 +109,10 @@ def _link(g, model, R, present):
     K = model._layout.n_outputs
     if model.link_ == "identity":
         return R
-    low, smoothing = (0.0, model._smoothing) if hasattr(model, "_smoothing") else (model._clip, 0.0)
-    R = g("Clip", R, low, 1.0 - low)
-    log_R = g("Log", g("Add", R, smoothing))
+    R = g("Clip", R, 0.0, 1.0)
+    log_R = g("Log", g("Add", R, model._smoothing))
     if K == 1:
-        return g("Sub", log_R, g("Log", g("Add", g("Sub", 1.0, R), smoothing)))
+        return g("Sub", log_R, g("Log", g("Add", g("Sub", 1.0, R), model._smoothing)))
     log_R = g("Reshape", log_R, [0, -1, K])
     present = g("Reshape", present, [0, -1, K])
     total = g("ReduceSum", g("Mul", log_R, present), [2], keepdims=1)

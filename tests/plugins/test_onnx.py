@@ -68,6 +68,7 @@ def test_same_probabilities(trainer, n_classes, missing, dtype):
         {"use_class_weights": True},
         {"aggregator": "mean"},
         {"latent_dim": 1, "lambda_reg": 1e-6},
+        {"smoothing": 1e-9},
     ],
     ids=str,
 )
