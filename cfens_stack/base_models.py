@@ -1,10 +1,13 @@
 """Fits of the base models: one flat list of (model, fold) tasks on joblib, which survives models that do not."""
 
 import inspect
+import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from cfens_stack.failures import BaseModelError, FitFailure, failure_of, where
+from cfens_stack.orphans import end_with
 from cfens_stack.scores import Scores, predict_scores
 
 
@@ -96,16 +100,18 @@ def fit_and_predict(estimator, X, y, train, test, fit_params, keep, n_classes, n
     return Fit(scores, estimator if keep else None)
 
 
-def _attempt(index, task, fit, X, y, raise_failures, **settings):
-    """Outcome of a task; a model that calls sys.exit() fails like one that raises."""
+def _attempt(index, task, fit, X, y, raise_failures, main_process, **settings):
+    """Outcome of a task, with its number and process; a model that calls sys.exit() fails like one that raises."""
+    end_with(main_process)
     try:
         keep = task.fold is None
-        return index, fit(task.estimator, X, y, task.train, task.test, task.fit_params, keep, **settings)
+        outcome = fit(task.estimator, X, y, task.train, task.test, task.fit_params, keep, **settings)
+        return index, outcome, os.getpid()
     except (Exception, SystemExit) as error:
         failure = failure_of(task.model, task.fold, error)
         if raise_failures:
             raise BaseModelError(f"{failure} (on_failure='raise')") from error
-        return index, failure
+        return index, failure, os.getpid()
 
 
 def run_fits(tasks, X, y, *, memory, n_jobs, on_failure, progress, **settings):
@@ -121,18 +127,22 @@ def run_fits(tasks, X, y, *, memory, n_jobs, on_failure, progress, **settings):
     """
     n_parallel = min(effective_n_jobs(n_jobs), len(tasks))
     n_threads = None if n_parallel == 1 else max(1, cpu_count() // n_parallel)
+    fit = _cached(memory)
     settings |= {
-        "fit": _cached(memory),
+        "fit": fit,
         "X": X,
         "y": y,
         "raise_failures": on_failure == "raise",
+        "main_process": os.getpid(),
         "n_threads": n_threads,
     }
     outcomes: dict[int, Fit | FitFailure] = {}
-    with _progress_bar(len(tasks), progress) as advance, _blas_threads(n_threads):
+    processes = {os.getpid()}
+    tidied = _without_unfinished(fit, processes)
+    with _progress_bar(len(tasks), progress) as advance, _blas_threads(n_threads), tidied:
 
         def run(indices):
-            return _run(indices, tasks, outcomes, advance, n_jobs, settings)
+            return _run(indices, tasks, outcomes, processes, advance, n_jobs, settings)
 
         pending = list(range(len(tasks)))
         while pending:
@@ -148,7 +158,7 @@ def run_fits(tasks, X, y, *, memory, n_jobs, on_failure, progress, **settings):
     return [outcomes[i] for i in range(len(tasks))]
 
 
-def _run(indices, tasks, outcomes, advance, n_jobs, settings):
+def _run(indices, tasks, outcomes, processes, advance, n_jobs, settings):
     """Run tasks in parallel and note their outcomes; if that breaks down, the tasks on their way and the error."""
     started = set()
 
@@ -158,8 +168,9 @@ def _run(indices, tasks, outcomes, advance, n_jobs, settings):
             yield delayed(_attempt)(i, tasks[i], **settings)
 
     try:
-        for index, outcome in Parallel(n_jobs=n_jobs, return_as=_return_as())(jobs()):
+        for index, outcome, process in Parallel(n_jobs=n_jobs, return_as=_return_as())(jobs()):
             outcomes[index] = outcome
+            processes.add(process)
             advance()
     except BaseModelError:
         raise
@@ -177,6 +188,18 @@ def _cached(memory):
     if hasattr(fit, "check_call_in_cache"):
         fit.check_call_in_cache(**dict.fromkeys(inspect.signature(fit_and_predict).parameters))
     return fit
+
+
+@contextmanager
+def _without_unfinished(fit, processes):
+    """Afterwards remove results that these processes could not store whole, on a full disk; joblib leaves them."""
+    try:
+        yield
+    finally:
+        if hasattr(fit, "store_backend"):
+            for path in Path(fit.store_backend.location, fit.func_id).glob("*/output.pkl.*"):
+                if {str(process) for process in processes} & set(re.split(r"[.-]", path.name)):
+                    path.unlink(missing_ok=True)
 
 
 def _breakdown(error, suspects):

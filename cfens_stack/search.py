@@ -25,13 +25,13 @@ from cfens_stack.search_space import SEARCH_SPACE, fit_space
 from cfens_stack.search_storage import hide_password, is_shared, open_storage
 from cfens_stack.search_trials import (
     Objective,
+    at_work,
     check_parts,
     close_stale,
     enqueue_once,
     help_out,
     helper_processes,
     progress_bar,
-    quiet,
     run_trials,
 )
 from cfens_stack.splits import check_groups
@@ -239,7 +239,7 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If R, y, weights, folds or a parameter cannot be used, the stored study belongs to other data, or every
-            trial failed; the message then holds the reasons. TypeError if a callback, sampler or pruner is none.
+            trial failed; the message then holds the reasons. TypeError: callback, sampler or pruner. OSError: storage.
         """
         self._validate_params()
         check_parts(self.callbacks, sampler=self.sampler, pruner=self.pruner)
@@ -319,7 +319,7 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
 
         data_key = fingerprint(evaluation, self.scoring, self.space_)
         storage = open_storage(self.storage)
-        with quiet():
+        with at_work():
             study = optuna.create_study(
                 storage=storage,
                 study_name=self.study_name,
@@ -366,7 +366,7 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         n_jobs = joblib.effective_n_jobs(self.n_jobs)
         in_processes = n_jobs > 1 and is_shared(self.storage)
         worker = {"timeout": self.timeout, "callbacks": list(self.callbacks or ())}
-        with quiet(), progress_bar(self.show_progress_bar, self.n_trials) as on_progress:
+        with at_work(), progress_bar(self.show_progress_bar, self.n_trials) as on_progress:
             close_stale(self.study_)
             enqueue_once(self.study_, first_trials, self.n_trials)
             helpers = n_jobs - 1 if in_processes else 0

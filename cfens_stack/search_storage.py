@@ -1,11 +1,13 @@
 """Where a search keeps its trials: storages by name, a journal that survives torn writes, hidden passwords."""
 
+import errno
 import json
 import logging
 import os
 import re
 import time
 import warnings
+from contextlib import contextmanager
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -15,6 +17,7 @@ HEARTBEAT_SECONDS = 30  # of a trial on a database server; one without for four 
 SQLITE_TIMEOUT_SECONDS = 60
 CONNECT_ATTEMPTS = 5
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*:).*(?=@)|([?&][^=&]*(?:password|passwd|pwd)=)[^&]*", re.IGNORECASE)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _FIRST_OF_A_RECORD = b'{"op_code"'
 
 
@@ -106,8 +109,32 @@ def _open_database(storage):
     except DBAPIError as error:
         raise ValueError(
             f"storage={storage!r} cannot be opened: {error.orig}. Pass a database that can be reached, of Optuna's or "
-            "empty; for sqlite a file in a folder that exists."
+            "empty; for sqlite a file in a folder that exists, on a disk with room."
         ) from error
+
+
+@contextmanager
+def storage_errors():
+    """A study that cannot be written, as on a full disk, ends the search with an OSError that says so."""
+    try:
+        yield
+    except Exception as error:
+        # An assertion in a `finally` of Optuna hides what its storage raised.
+        cause = error.__context__ if isinstance(error, AssertionError) else error
+        if not is_of_storage(cause):
+            raise
+        raise OSError(
+            f"The study cannot be written to its storage ({cause.__cause__ or cause}). Finished trials are kept: make "
+            "room, and fit again with the same storage and study name."
+        ) from cause
+
+
+def is_of_storage(error):
+    """Whether an exception says that a storage cannot be read or written."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError
+
+    return isinstance(error, StorageInternalError | DBAPIError) or getattr(error, "errno", None) in _NO_ROOM
 
 
 def _connect(url):

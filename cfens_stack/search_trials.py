@@ -11,12 +11,14 @@ The rules, all of them read off the storage, so that any number of processes can
 """
 
 import logging
+import os
 import time
 import warnings
 from contextlib import contextmanager
 
 from cfens_stack.named_estimators import refuse_classes
-from cfens_stack.search_storage import open_storage
+from cfens_stack.orphans import end_with
+from cfens_stack.search_storage import is_of_storage, open_storage, storage_errors
 from cfens_stack.search_workers import is_foreign, is_stale, worker_mark
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,10 @@ LONGEST_NAP_SECONDS = 1.0
 
 class GiveWay(Exception):
     """Ends a trial that does not count."""
+
+
+class CannotBeFitted(Exception):
+    """Ends a trial whose configuration raised an error, which the trial has recorded."""
 
 
 def check_parts(callbacks, **parts):
@@ -67,8 +73,10 @@ class Objective:
         except (optuna.TrialPruned, GiveWay):
             raise
         except Exception as error:
+            if is_of_storage(error):
+                raise
             trial.set_user_attr("error", f"{type(error).__name__}: {error}")
-            raise
+            raise CannotBeFitted from error
 
     def _evaluate(self, trial, params):
         import optuna
@@ -202,7 +210,11 @@ def run_trials(study, objective, *, timeout=None, n_jobs=1, callbacks=(), on_pro
             return
         if _n_open(study, objective.n_trials) > 0:
             study.optimize(
-                objective, timeout=remaining, n_jobs=n_jobs, catch=(Exception,), callbacks=[*callbacks, after_trial]
+                objective,
+                timeout=remaining,
+                n_jobs=n_jobs,
+                catch=(GiveWay, CannotBeFitted),
+                callbacks=[*callbacks, after_trial],
             )
             if _n_open(study, objective.n_trials) > 0:
                 return  # out of time, or a callback has stopped the study
@@ -228,7 +240,7 @@ def _others_at_work(study):
 
 @contextmanager
 def helper_processes(n_helpers, work, *args):
-    """Processes that run `work(*args)` beside the body of the `with`; they end with it, or are ended if it raises.
+    """Processes that run `work(*args)` beside the body of the `with`; ended if it raises or this process is killed.
 
     One that crashes does no harm: its trial is closed and done again by whoever is left.
     """
@@ -237,7 +249,7 @@ def helper_processes(n_helpers, work, *args):
         return
     from joblib.externals.loky import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(max_workers=n_helpers)
+    executor = ProcessPoolExecutor(max_workers=n_helpers, initializer=end_with, initargs=(os.getpid(),))
     finished = False
     try:
         futures = [executor.submit(work, *args) for _ in range(n_helpers)]
@@ -254,7 +266,7 @@ def help_out(storage, study, objective, sampler, worker):
     """What a helper process does: trials of the same study with a sampler of its own."""
     import optuna
 
-    with quiet():
+    with at_work():
         study = optuna.load_study(
             study_name=study.study_name,
             storage=open_storage(storage),
@@ -266,14 +278,14 @@ def help_out(storage, study, objective, sampler, worker):
 
 
 @contextmanager
-def quiet():
-    """Hold back Optuna's line a trial, and warnings of fits that the score judges anyway."""
+def at_work():
+    """Hold back Optuna's lines and warnings of fits that the score judges anyway; name errors of the storage."""
     import optuna
 
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(verbosity, optuna.logging.ERROR))
     try:
-        with warnings.catch_warnings():
+        with storage_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

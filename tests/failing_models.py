@@ -2,13 +2,19 @@
 
 import os
 import signal
+import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.naive_bayes import GaussianNB
 from threadpoolctl import threadpool_info
+
+if os.name == "posix":
+    import resource
 
 
 class Classifier(ClassifierMixin, BaseEstimator):
@@ -42,15 +48,69 @@ class Misbehaving(Classifier):
             raise SystemExit(3)
         if self.bad_ and self.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.bad_ and self.how == "abort":
+            os._exit(3)
+        if self.bad_ and self.how == "memory":
+            with limited_memory(2**26):
+                self.hoard_ = np.ones(2**27)
+        if self.bad_ and self.how == "time":
+            with limited_time(0.1):
+                time.sleep(600)
         if self.bad_ and self.how == "unpicklable":
             self.lock_ = (row for row in X)
-        return super().fit(X, y)
+        super().fit(X, y)
+        if self.bad_ and self.how == "classes":
+            self.classes_ = np.array(["no", "yes"])
+        return self
 
     def predict_proba(self, X):
         P = super().predict_proba(X)
         if self.bad_ and self.how in ("nan", "inf"):
             P[::2] = float(self.how)
+        if self.bad_ and self.how == "sums":
+            P[::2] *= 1.5
         return P[:-1] if self.bad_ and self.how == "shape" else P
+
+
+@contextmanager
+def limited_memory(n_bytes):
+    """At most n_bytes more than the process has, as a container or a careful model would have it."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@contextmanager
+def limited_time(seconds):
+    """A model's limit on its own time."""
+
+    def end(*_):
+        raise TimeoutError(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Blocking(Classifier):
+    """Hangs where row 0 is held out, the first `times` times, after it has left a file named after its process."""
+
+    def __init__(self, signs, times):
+        self.signs = signs
+        self.times = times
+
+    def fit(self, X, y):
+        if 0.0 not in X[:, 0] and len(os.listdir(self.signs)) < self.times:
+            Path(self.signs, str(os.getpid())).touch()
+            time.sleep(600)
+        return super().fit(X, y)
 
 
 class Counting(Classifier):
