@@ -88,13 +88,16 @@ def open_storage(storage):
 def _open_database(storage):
     """A database, or an error that names it without its password."""
     import optuna
+    from sqlalchemy import NullPool, make_url
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
     url = str(storage)
     try:
         if url.startswith("sqlite"):
-            connect_args = {"timeout": SQLITE_TIMEOUT_SECONDS}
-            return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connect_args})
+            settings: dict[str, Any] = {"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}}
+            if make_url(url).database not in (None, "", ":memory:"):
+                settings["poolclass"] = NullPool  # a pool would hold the file open, after errors as well
+            return optuna.storages.RDBStorage(url, engine_kwargs=settings)
         return _connect(url)
     except ImportError as error:
         raise ImportError(

@@ -283,6 +283,14 @@ def test_average_of_the_best():
     np.testing.assert_allclose(average.predict_proba(DATA.R), mean)
 
 
+def test_a_database_in_memory_outlives_its_first_connection():
+    storage = open_storage("sqlite:///:memory:")
+    fitted = search(2, storage=storage).fit(DATA.R, DATA.y)
+    assert states(fitted.study_) == ["COMPLETE", "COMPLETE"]
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 def test_without_refit_there_is_no_prediction():
     fitted = search(2, refit=False).fit(DATA.R, DATA.y)
     assert not hasattr(fitted, "predict_proba")

@@ -96,10 +96,10 @@ def _read_frame(path):
     if path.suffix.lower() != ".csv":
         needed("pyarrow")
         return pandas.read_parquet(path, engine="pyarrow")
-    frame = pandas.read_csv(path, float_precision="round_trip")  # the default is off by the last bit
-    # read_csv renames the second of two equal names, so that they look different.
-    frame.columns = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
-    return frame
+    exact = tuple(map(int, pandas.__version__.split(".")[:2])) >= (3, 1)  # the default is, the argument deprecated
+    frame = pandas.read_csv(path, **({} if exact else {"float_precision": "round_trip"}))
+    names = pandas.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).iloc[0]
+    return frame.set_axis(names.tolist(), axis=1)  # read_csv makes a, a.1 of two columns called a
 
 
 def _read_npz(path, others):
