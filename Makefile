@@ -40,6 +40,7 @@ bench: $(VENV)/.ready-dev  ## time a fit against what one would use instead; wri
 docs: $(VENV)/.ready-docs  ## build the site into docs/_build/html, warnings as errors; runs one recipe, about two minutes
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python docs/check_links.py docs/_build/html
+	$(BIN)/python docs/check_width.py docs/_build/html
 
 clean:  ## remove caches and build output; .venv, .venv-min and .venv-plugins stay (rm -r removes them)
 	rm -rf build dist docs/_build docs/recipes *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -168,7 +168,8 @@ class StackingPipeline(FittedSummaryMixin, ClassifierMixin, MetaEstimatorMixin, 
         X : array-like, sparse matrix or data frame of shape (n, p)
             Data frames (pandas, polars) reach the models as they are.
         y : array-like of shape (n,)
-            Class labels.
+            Class labels. NaN, None and pandas.NA mark rows without one, if the meta-learner takes such rows, as
+            `CFEnsemble` does: base models learn from the labelled rows and predict the others.
         sample_weight : array-like of shape (n,), default=None
         groups : array-like of shape (n,), default=None
             Rows of a group are not split between the sides of a fold, if `cv` is an int or a splitter that uses them.

@@ -66,7 +66,7 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         Name of a scikit-learn scorer, computed on class codes, or a scorer `(estimator, R, y) -> float`, on the labels
         as given. Greater is better.
     trainers : "auto" or sequence of {"als", "pytorch"}, default="auto"
-        Trainers to search. "auto": ALS only, which takes a tenth of the time of PyTorch or less.
+        Trainers to search. "auto": ALS only, the faster one.
     guide : bool, default=True
         Ask class weights and label-aware confidence only if classes are imbalanced, focal loss only if the models
         disagree, and small rho not if few rows are labelled. False: ask everything.

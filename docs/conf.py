@@ -37,7 +37,7 @@ html_theme_options = {
 templates_path = ["_templates"]
 html_sidebars = {"**": ["pages.html"]}
 html_static_path = ["_static"]
-html_css_files = ["wide_tables.css", "equations.css"]
+html_css_files = ["narrow.css", "equations.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
 

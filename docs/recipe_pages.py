@@ -1,7 +1,8 @@
 """A page for each recipe: what it asks, what it prints, its picture, its code.
 
 The recipes are programs with options, some of which take an hour with the predictions they need. So the site runs
-one that takes a minute, and shows of the others the output and picture that docs/output/ and docs/ keep.
+one that takes a minute, and shows of the others the output and picture that docs/output/ and docs/ keep; recipes with
+the option --docs write tables into docs/evidence.md instead.
 """
 
 import ast
@@ -9,7 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-HELPERS = {"comparison.py", "imputation.py", "peers.py", "real_sets.py", "scenarios.py", "scoring.py"}  # listed last
+# Listed last.
+HELPERS = {"comparison.py", "goals.py", "imputation.py", "peers.py", "real_sets.py", "scenarios.py", "scoring.py"}
 
 
 def write(docs, run):
@@ -50,10 +52,16 @@ def execute(source, pages):
 
 def page(source, output, picture):
     """Markdown of one recipe."""
-    title, _, rest = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))).partition("\n\n")
-    parts = [f"# {source.name}", f"**{' '.join(title.split())}**", rest, f"    python recipes/{source.name} --help"]
+    code = source.read_text(encoding="utf-8")
+    title, _, rest = ast.get_docstring(ast.parse(code)).partition("\n\n")
+    parts = [f"# {source.name}", f"**{' '.join(title.split())}**", rest]
+    if "__main__" in code:
+        parts.append(f"    python recipes/{source.name} --help")
     if output.exists():
-        parts += ["## What it prints", f"```text\n{output.read_text(encoding='utf-8').strip()}\n```"]
+        text = output.read_text(encoding="utf-8").strip("\n")
+        parts += ["## What it prints", f"```text\n{text}\n```"]
+    elif 'add_argument("--docs"' in code:
+        parts += ["## What it prints", "Tables of [the evidence](../evidence.md)."]
     if picture.exists():
         place = picture.name if picture.parent.name == "recipes" else f"../{picture.name}"
         parts.append(f"![Picture that {source.name} draws]({place})")

@@ -1,7 +1,8 @@
-"""Base-model fits and a fit over row partitions on a Dask cluster, beside the same in this process.
+"""Do fits on a Dask cluster give the same as in this process, and what does the cluster cost?
 
-Starts a cluster of worker processes on this machine; --scheduler takes the address of another one. Prints a table with
-seconds and the largest difference of the predictions. Half a minute on an idle machine.
+Base-model fits and a fit over row partitions, both ways. Starts a cluster of worker processes on this machine;
+--scheduler takes the address of another one. Prints a table with seconds and the largest difference of the predictions.
+Takes half a minute on an idle machine.
 """
 
 import argparse

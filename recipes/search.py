@@ -1,4 +1,4 @@
-"""Search the hyperparameters of CFEnsemble on a table of predictions: CFEnsembleSearch from the command line.
+"""Which hyperparameters of CFEnsemble suit a table of predictions? CFEnsembleSearch from the command line.
 
 The table, CSV, Parquet or npz, has a row an instance and a column a base model (out-of-fold probabilities of the
 positive class; empty where a model did not score the row), and one column of labels (empty where unknown). Without a

@@ -1,4 +1,4 @@
-"""CFEnsemble beside its peers on sets with three and more classes.
+"""Is CFEnsemble better than its peers with three and more classes?
 
 The sets of KEEL's other collection with at least 20 rows in every class and at most 3500 rows in all, 17 base models,
 the first outer fold. Prints a table of means and ranks over sets and one of wins, writes the scores (CSV); --docs puts

@@ -66,6 +66,7 @@ class ConvergenceDisplay:
             ax.plot(steps[shown], excess[shown], STYLES.get(part, "d-."), color="black", markersize=4, label=label)
         if any((excess > 0).any() for excess in self.excess.values()):
             ax.set_yscale("log")
+        ax.xaxis.get_major_locator().set_params(integer=True)
         state = "converged" if self.converged else "NOT converged"
         ax.set(xlabel="step", ylabel="relative distance to the lowest value", title=f"Training, {state}")
         ax.legend(fontsize=8)

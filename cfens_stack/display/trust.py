@@ -98,6 +98,7 @@ class TrustDisplay:
         ax = new_axes(ax)
         order = np.argsort(self.weights, kind="stable")
         places = np.arange(len(order))
+        ax.axvline(0.0, color="0.85", zorder=0)
         ax.hlines(places, self.lower[order], self.upper[order], color="0.55", linewidth=3)
         ax.plot(self.weights[order], places, "o", color="black", label="weight")
         if self.average is not None:

@@ -1,0 +1,36 @@
+"""Every recipe says what it asks and how long it takes and offers --help."""
+
+import ast
+import runpy
+import sys
+
+import pytest
+from documents import ROOT
+
+RECIPES = ROOT / "recipes"
+PROGRAMS = [path.name for path in sorted(RECIPES.glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]
+MAKES_PREDICTIONS = "real_sets.py"  # for the others: has nothing to ask, nothing to print
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_question_and_time(name):
+    code = (RECIPES / name).read_text(encoding="utf-8")
+    text = ast.get_docstring(ast.parse(code))
+    assert any(word in text for word in ("second", "minute", "hour"))
+    if name != MAKES_PREDICTIONS:
+        assert "?" in text.partition("\n\n")[0]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    monkeypatch.syspath_prepend(RECIPES)
+    status = None
+    try:
+        runpy.run_path(str(RECIPES / name), run_name="__main__")
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{error.name} is not installed")
+    except SystemExit as end:
+        status = end.code
+    assert status == 0
+    assert "usage:" in capsys.readouterr().out
