@@ -124,7 +124,7 @@ def storage_errors():
     except Exception as error:
         # An assertion in a `finally` of Optuna hides what its storage raised.
         cause = error.__context__ if isinstance(error, AssertionError) else error
-        if not is_of_storage(cause):
+        if cause is None or not is_of_storage(cause):
             raise
         raise OSError(
             f"The study cannot be written to its storage ({cause.__cause__ or cause}). Finished trials are kept: make "
