@@ -40,7 +40,7 @@ class Guidance:
         Of the rows, those with a label; of the cells of R, those without a prediction.
     trainer : {"als", "pytorch"}
         The trainer recommended.
-    layout : str
+    layout : str, default="auto"
         As given to `recommend`.
 
     See Also

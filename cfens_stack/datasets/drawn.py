@@ -91,7 +91,8 @@ def make_predictions(
         Standard deviation of a typical model's error in the same unit; >= 0.
     skill_spread : float, default=0.7
         Standard deviation of log s_u over models; >= 0.
-    correlation_within, correlation_between : float, default=0.7 and 0.4
+    correlation_within : float, default=0.7
+    correlation_between : float, default=0.4
         Correlation of the errors of two models of one family, and of two families, if s_u = 1 for both;
         0 <= between <= within <= 1.
     difficulty : float, default=0.5

@@ -21,7 +21,7 @@ class TrustDisplay:
     lower, upper : ndarray of shape (m,)
         Ends of the interval of each weight.
     names : list of str, length m
-    average : ndarray of shape (m,) or None
+    average : ndarray of shape (m,), default=None
         The weight that each model has in the average to which weights are shrunk; None for scores, which have no such
         average.
     level : float, default=0.9
