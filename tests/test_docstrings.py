@@ -72,11 +72,8 @@ def _text(default):
     return "{}" if repr(default) == "<factory>" else repr(default)
 
 
-PUBLIC = {
-    name: member
-    for name in cfens_stack.__all__
-    if callable(member := getattr(cfens_stack, name)) and not _is_error(member)
-}
+PUBLIC = {name: getattr(cfens_stack, name) for name in cfens_stack.__all__}
+PUBLIC = {name: member for name, member in PUBLIC.items() if callable(member) and not _is_error(member)}
 PUBLIC |= {f"display.{name}": getattr(cfens_stack.display, name) for name in cfens_stack.display.__all__}
 PUBLIC |= {f"datasets.{name}": getattr(cfens_stack.datasets, name) for name in cfens_stack.datasets.__all__}
 
