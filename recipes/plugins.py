@@ -41,7 +41,8 @@ def main():
     data = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
     print(pd.DataFrame(combined(data)).to_string(index=False, float_format="{:.4f}".format, na_rep=""))
     print()
-    print(pd.DataFrame(carried(*data)).to_string(index=False))
+    if formats := list(carried(*data)):
+        print(pd.DataFrame(formats).to_string(index=False))
 
 
 def combined(data):
