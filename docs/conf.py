@@ -23,6 +23,7 @@ myst_heading_anchors = 3
 numpydoc_show_class_members = False
 autosummary_generate = False
 autodoc_typehints = "none"
+smartquotes = False  # would turn the two hyphens of options into a dash
 autodoc_mock_imports = ["autogluon"]  # the base class of a plug-in
 
 html_theme = "pydata_sphinx_theme"

@@ -12,7 +12,15 @@ from sklearn.naive_bayes import GaussianNB
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
 
-PAGES = ["README.md", "docs/start.md", "docs/guide.md", "docs/missing.md", "docs/calibration.md", "docs/tuning.md"]
+PAGES = [
+    "README.md",
+    "docs/index.md",
+    "docs/start.md",
+    "docs/guide.md",
+    "docs/missing.md",
+    "docs/calibration.md",
+    "docs/tuning.md",
+]
 
 
 def test_every_page_with_code_is_run():

@@ -1,4 +1,4 @@
-"""Every recipe says what it asks and how long it takes and offers --help."""
+"""Every recipe says what it asks and how long it takes, offers --help, and has its output on the site."""
 
 import ast
 import runpy
@@ -9,16 +9,19 @@ from documents import ROOT
 
 RECIPES = ROOT / "recipes"
 PROGRAMS = [path.name for path in sorted(RECIPES.glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]
+OUTPUTS = {path.stem for path in (ROOT / "docs" / "output").glob("*.txt")}
 MAKES_PREDICTIONS = "real_sets.py"  # for the others: has nothing to ask, nothing to print
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_question_and_time(name):
+def test_question_time_and_output(name):
     code = (RECIPES / name).read_text(encoding="utf-8")
     text = ast.get_docstring(ast.parse(code))
     assert any(word in text for word in ("second", "minute", "hour"))
     if name != MAKES_PREDICTIONS:
         assert "?" in text.partition("\n\n")[0]
+        run_at_build, in_evidence = name == "quickstart.py", '"--docs"' in code
+        assert run_at_build or in_evidence or name.removesuffix(".py") in OUTPUTS
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
