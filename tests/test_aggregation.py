@@ -5,13 +5,20 @@ from functools import partial
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, minimize
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
+from scipy.stats import multivariate_normal
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from cfens_stack import CFEnsemble
 from cfens_stack.aggregation import (
+    _evidence_cost,
+    average_offset,
+    average_slope,
+    column_weights,
+    even_weights,
     fit_aggregator,
+    log_odds_slope,
     loss_sums,
     minimise,
     sigmoid_focal_loss,
@@ -20,7 +27,7 @@ from cfens_stack.aggregation import (
 )
 from cfens_stack.datasets import make_predictions
 
-GAMMAS = [0.0, 0.5, 2.0]
+GAMMAS = [0.0, 0.5, 1.0, 2.0]
 
 
 def random_supervision(S, seed=0, n=80, d=3, models=4):
@@ -184,6 +191,69 @@ def aggregate(Y, M, y, *, aggregator_reg, nonnegative=False, gamma=0.0, v=None, 
         nonnegative=nonnegative,
         v=v,
     )
+
+
+@pytest.mark.parametrize("link", ["logit", "identity"])
+@pytest.mark.parametrize("n_outputs", [1, 3, 5])
+def test_scores_and_log_odds_rise_with_predictions_as_stated(n_outputs, link):
+    """Derivatives at equal probabilities, where one column is a step up and the others of its model give way evenly."""
+    K, up = max(n_outputs, 2), 1e-6
+
+    def score(p):  # of the last class: the link of all classes is the centred log-ratio, of one the log-odds
+        return logit(p) if n_outputs == 1 else (1 - 1 / K) * np.log(p / ((1 - p) / (K - 1)))
+
+    step = up if link == "identity" else (score(1 / K + up) - score(1 / K))
+    log_odds = (logit(1 / K + up) - logit(1 / K)) / step
+    assert log_odds_slope(n_outputs, link) == pytest.approx(log_odds, rel=1e-4)
+    assert average_slope(n_outputs, link) == pytest.approx((score(1 / K + up) - score(1 / K)) / step, rel=1e-4)
+
+
+def test_the_tangent_of_the_identity_link_starts_where_probabilities_are_equal():
+    """Score 0 at a probability of one half; several scores only matter by their differences."""
+    assert average_offset(1, "identity") + 0.5 * average_slope(1, "identity") == 0.0
+    assert average_offset(1, "logit") == average_offset(3, "logit") == average_offset(3, "identity") == 0.0
+
+
+def test_even_weights_are_those_of_the_columns_in_use():
+    np.testing.assert_array_equal(even_weights(np.array([0.5, 0.0, 2.0, 1e-9]), 1), [1 / 3, 0, 1 / 3, 1 / 3])
+    slopes = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0], [0.1, 0.0]])
+    np.testing.assert_array_equal(even_weights(slopes.ravel(), 2).reshape(4, 2), (slopes > 0) / [3, 1])
+
+
+def test_column_weights_are_the_largest_of_several_classes():
+    coef = np.array([[0.5, -2.0, 0.0], [-0.7, 1.0, 0.0]])
+    np.testing.assert_array_equal(column_weights(coef), [-0.7, -2.0, 0.0])
+    np.testing.assert_array_equal(column_weights(coef[0]), coef[0])
+
+
+def test_evidence_is_exact_where_everything_is_normal():
+    """Linear regression with unit noise: the evidence of a precision is a normal density of the targets."""
+    rng = np.random.default_rng(0)
+    A, w0 = rng.standard_normal((30, 4)), rng.standard_normal(4)
+    y = A @ (w0 + 0.4 * rng.standard_normal(4)) + rng.standard_normal(30)
+
+    def cost(precision):
+        hessian = A.T @ A + precision * np.eye(4)
+        w = w0 + np.linalg.solve(hessian, A.T @ (y - A @ w0))
+        at_w = 0.5 * np.sum((y - A @ w) ** 2) + 0.5 * precision * np.sum((w - w0) ** 2)
+        return _evidence_cost(w, hessian, at_w, 4, precision, False)
+
+    def log_evidence(precision):
+        return multivariate_normal(A @ w0, np.eye(30) + A @ A.T / precision).logpdf(y)
+
+    for precision in (0.1, 3.0, 300.0):
+        assert cost(precision) - cost(1.0) == pytest.approx(log_evidence(1.0) - log_evidence(precision), rel=1e-9)
+
+
+def test_evidence_is_over_the_weights_that_the_constraint_leaves_free():
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((6, 6))
+    hessian = root @ root.T + np.eye(6)
+    theta = np.array([0.4, 0.0, 1.3, 0.0, -1.0, 0.0])  # four weights and two intercepts, which have no bound
+    kept = [0, 2, 4, 5]
+    reduced = _evidence_cost(theta[kept], hessian[np.ix_(kept, kept)], 7.0, 2, 0.3, False)
+    assert _evidence_cost(theta, hessian, 7.0, 4, 0.3, True) == pytest.approx(reduced)
+    assert _evidence_cost(theta, hessian, 7.0, 4, 0.3, False) != pytest.approx(reduced)
 
 
 def log_odds_of_models(n, m, noise, seed=0):
