@@ -12,7 +12,7 @@ EXTRAS ?= dev,recipes,torch,fast
 PYTEST_ARGS ?= --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-min test-plugins lint bench docs clean
+.PHONY: help run test test-min coverage test-plugins lint bench docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,6 +28,11 @@ test-min: $(MIN_VENV)/.ready  ## run the tests on python3.10 and constraints-min
 
 test-plugins: $(PLUGINS_VENV)/.ready  ## install the toolkits of the extra "plugins" beside .venv and run tests/plugins
 	$(PLUGINS_VENV)/bin/python -m pytest -ra tests/plugins
+
+coverage: $(VENV)/.ready-dev  ## run the tests under coverage.py; fails below 95 % of lines and branches
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(VENV)/.ready-dev  ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .
