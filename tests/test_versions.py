@@ -25,6 +25,7 @@ def pinned():
 def test_the_oldest_version_promised_is_the_one_tested(requirement):
     """Up to the patch release: numpy>=1.24 is tested with the last 1.24."""
     (minimum,) = requirement.specifier
+    assert requirement.name in pinned(), f"add {requirement.name}=={minimum.version} to constraints-min.txt"
     version = pinned()[requirement.name]
     assert version in requirement.specifier
     parts = 3 if minimum.version.count(".") == 2 else 2
