@@ -24,7 +24,7 @@ PAGES = [
 
 
 def test_every_page_with_code_is_run():
-    """Or is of a toolkit (plugins.md, run by tests/plugins/test_page.py), of a cluster, or of CONTRIBUTING."""
+    """Or by tests/plugins/test_page.py, test_scale_out.py and test_contributing.py."""
     elsewhere = ["docs/plugins.md", "docs/scale_out.md"]
     with_code = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
     assert sorted(["README.md", *filter(blocks, with_code)]) == sorted(PAGES + elsewhere)

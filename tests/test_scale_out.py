@@ -8,6 +8,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from documents import blocks, run
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
@@ -74,3 +75,14 @@ def test_fit_over_partitions_on_dask_is_the_fit_in_memory(client, as_dask_array)
     model = fit_partitions(CFEnsemble(latent_dim=4, aggregator_reg=10.0), parts, data.y, client=client)
     assert_allclose(model.coef_, whole.coef_, rtol=1e-8, atol=1e-8)
     assert_allclose(model.predict_proba(data.R), whole.predict_proba(data.R), rtol=0, atol=1e-8)
+
+
+def test_the_code_of_the_page_runs(client):
+    data = make_predictions(600, 5, random_state=0)
+    names = {"X": data.R, "y": data.y, "models": [("bayes", GaussianNB()), ("tree", DecisionTreeClassifier())]}
+    names["R"] = pytest.importorskip("dask.array").from_array(data.R, chunks=(200, 5))
+    for code in blocks("docs/scale_out.md"):
+        run("docs/scale_out.md", code.replace("tcp://scheduler:8786", client.scheduler.address), names)
+    names["client"].close()
+    here = CFEnsemble().fit(data.R, data.y).predict_proba(data.R)
+    assert_allclose(names["P"].compute(), here, atol=1e-8)
