@@ -20,13 +20,13 @@ from cfens_stack.html_summary import FittedSummaryMixin, ensemble_summary
 from cfens_stack.labels import encode_labels, row_weights
 from cfens_stack.layout import LAYOUTS, find_layout
 from cfens_stack.least_squares import blocks, fold_in, ridges
-from cfens_stack.link import LINKS, apply_link, centre, invert_link, standardise
+from cfens_stack.link import LINKS, apply_link, centre, invert_link, refuse_large_scores, standardise
 from cfens_stack.posterior import class_weights, natural_posterior
+from cfens_stack.row_blocks import by_blocks, is_large
 from cfens_stack.slopes import calibration_slopes
 from cfens_stack.training import Problem
 
 PREDICT_BLOCK_ROWS = 16384
-LARGEST_SCORE = 1e100
 SMALL_WEIGHT = 0.1
 
 
@@ -70,7 +70,8 @@ class BaseCFEnsemble(
         ----------
         R : array-like of shape (n, m)
             Out-of-fold probabilities, NaN where a model did not score a row. Two classes: one column a model, the
-            probability of `classes_[1]`. K classes: K columns a model. See `layout`.
+            probability of `classes_[1]`. K classes: K columns a model. See `layout`. `CFEnsemble` reads an array of
+            256 MB or more, which may be a memory map, by blocks of rows without a copy.
         y : array-like of shape (n,)
             Class labels. NaN, None and pandas.NA mark rows without a label: they take part in the factorisation only.
         sample_weight : array-like of shape (n,), default=None
@@ -104,15 +105,7 @@ class BaseCFEnsemble(
         self.classes_, y = encode_labels(y)
         check_consistent_length(R, y)
         v = row_weights(sample_weight, R, y, self.classes_)
-        mean_weight = v[(y >= 0) & (v > 0)].mean()
-        if self.aggregator_reg == "auto" and mean_weight < SMALL_WEIGHT:
-            warnings.warn(
-                f"sample_weight has mean {mean_weight:.2g} over the labelled rows. Weights count rows, so "
-                "aggregator_reg='auto' trusts the labels less and stays close to the average of the calibrated models: "
-                "rescale the weights to mean 1, or pass a number as aggregator_reg.",
-                UserWarning,
-                stacklevel=3,
-            )
+        self._warn_of_small_weights(y, v, stacklevel=4)
         self._store(self._solve(R, y, v))
 
     def predict_proba(self, R):
@@ -128,6 +121,8 @@ class BaseCFEnsemble(
         P : ndarray of shape (n, K)
             Columns in the order of `classes_`.
         """
+        if is_large(R):
+            return by_blocks(self.predict_proba, R)
         R = self._check_new(R)
         W = np.atleast_2d(self.coef_)[:, self._layout.columns]
         V, b = self._loadings().T @ W.T, self.intercept_ + W @ self.column_means_
@@ -148,7 +143,7 @@ class BaseCFEnsemble(
 
     def transform(self, R):
         """Instance factors of new rows by fold-in, equation (6): ndarray of shape (n, d)."""
-        return self._fold_in(self._check_new(R))
+        return by_blocks(self.transform, R) if is_large(R) else self._fold_in(self._check_new(R))
 
     def reconstruct(self, R):
         """Predictions as the factorisation sees them, missing cells filled: mu + s X y_i on the scale of R.
@@ -158,6 +153,8 @@ class BaseCFEnsemble(
         R_hat : ndarray of shape (n, m)
             Probabilities with the logit link. A model that had no prediction in `fit` stays NaN.
         """
+        if is_large(R):
+            return by_blocks(self.reconstruct, R)
         R = self._check_new(R)
         G = self.column_means_ + self._fold_in(R) @ self._loadings().T
         R_hat = np.full(R.shape, np.nan)
@@ -179,6 +176,17 @@ class BaseCFEnsemble(
     @property
     def _n_features_out(self):
         return self.classifier_factors_.shape[1]
+
+    def _warn_of_small_weights(self, y, v, stacklevel):
+        mean_weight = v[(y >= 0) & (v > 0)].mean()
+        if self.aggregator_reg == "auto" and mean_weight < SMALL_WEIGHT:
+            warnings.warn(
+                f"sample_weight has mean {mean_weight:.2g} over the labelled rows. Weights count rows, so "
+                "aggregator_reg='auto' trusts the labels less and stays close to the average of the calibrated models: "
+                "rescale the weights to mean 1, or pass a number as aggregator_reg.",
+                UserWarning,
+                stacklevel=stacklevel,
+            )
 
     def _warn_unless_converged(self, stacklevel):
         if not self.converged_:
@@ -351,11 +359,7 @@ class BaseCFEnsemble(
     def _check_predictions(self, R, reset):
         """R as floats, its columns checked or noted; values whose squares would overflow are refused."""
         R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=reset)
-        large = np.abs(R) > LARGEST_SCORE
-        if large.any():
-            raise ValueError(
-                f"R holds {R[large][0]:g}: scores are accepted up to {LARGEST_SCORE:g} in size. Rescale them."
-            )
+        refuse_large_scores(R)
         return R
 
     def _fold_in(self, R):

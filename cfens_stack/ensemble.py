@@ -3,6 +3,8 @@
 from cfens_stack.als import train_als
 from cfens_stack.base import BaseCFEnsemble
 from cfens_stack.gradient import train_pytorch
+from cfens_stack.partitions import Partitions, fit_rows
+from cfens_stack.row_blocks import BlockByBlock, is_large, row_blocks
 
 
 class CFEnsemble(BaseCFEnsemble):
@@ -185,6 +187,12 @@ class CFEnsemble(BaseCFEnsemble):
         self.device = device
         self.dtype = dtype
         self.random_state = random_state
+
+    def _fit(self, R, y, sample_weight):
+        if is_large(R) and self.trainer == "als" and not callable(self.confidence):
+            fit_rows(self, Partitions(BlockByBlock(), row_blocks(R)), y, sample_weight)
+        else:
+            super()._fit(R, y, sample_weight)
 
     def _train(self, problem):
         return {"als": train_als, "pytorch": train_pytorch}[self.trainer](problem, self)

@@ -8,6 +8,7 @@ import numpy as np
 logger = logging.getLogger(__name__)
 
 LAYOUTS = ("auto", "positive", "model-major", "class-major", "scores")
+CLASS_ORDERS = ("model-major", "class-major")
 SUM_TOLERANCE = 1e-3  # of probabilities and their sums over classes: float32, or a table with three decimals
 
 
@@ -71,7 +72,35 @@ def find_layout(R, n_classes, layout):
     ValueError
         If the layout stated does not fit the number of columns, or "auto" finds two readings.
     """
-    m, K = R.shape[1], n_classes
+    sums = layout_sums(R, n_classes) if layout == "auto" else None
+    return layout_from_sums(sums, R.shape[1], n_classes, layout)
+
+
+def layout_sums(R, n_classes):
+    """What a layout is read off; over partitions of the rows, contributions add up.
+
+    Returns
+    -------
+    observed, outside : ndarray of int, shape (m,)
+        Predictions of each column, and those outside [0, 1].
+    complete, violated : ndarray of int, shape (2,)
+        Predictions of all classes by one model, where columns are read model by model and class by class; and those
+        that do not sum to 1.
+    """
+    observed = np.isfinite(R).sum(axis=0)
+    outside = (np.abs(R - 0.5) > 0.5 + SUM_TOLERANCE).sum(axis=0)
+    complete, violated = np.zeros(2, dtype=int), np.zeros(2, dtype=int)
+    if R.shape[1] % n_classes == 0:
+        for i, order in enumerate(CLASS_ORDERS):
+            columns = _one_column_a_class(np.arange(R.shape[1]), n_classes, order).columns
+            sums = R[:, columns].reshape(len(R), R.shape[1] // n_classes, n_classes).sum(axis=2)
+            complete[i] = np.isfinite(sums).sum()
+            violated[i] = (np.abs(sums - 1.0) > SUM_TOLERANCE).sum()
+    return observed, outside, complete, violated
+
+
+def layout_from_sums(sums, m, K, layout):
+    """`find_layout` from the `layout_sums` of all rows, which only "auto" looks at."""
     everything = np.arange(m)
     if layout == "scores":
         return Layout("scores", everything, 1)
@@ -82,27 +111,27 @@ def find_layout(R, n_classes, layout):
                 f"has {K} classes. Pass K columns a model and layout='model-major' or 'class-major'."
             )
         return Layout("positive", everything, 1)
-    if layout in ("model-major", "class-major"):
+    if layout in CLASS_ORDERS:
         if m % K:
             raise ValueError(
                 f"layout={layout!r} needs {K} columns a model, one a class, but R has {m} columns, which is no "
                 f"multiple of {K}."
             )
         return _one_column_a_class(everything, K, layout)
-    return _read_layout(R, K)
+    return _read_layout(sums, K)
 
 
-def _read_layout(R, K):
-    m = R.shape[1]
+def _read_layout(sums, K):
+    observed, outside, complete, violated = sums
+    m = len(observed)
     everything = np.arange(m)
-    outside = np.any(np.abs(R - 0.5) > 0.5 + SUM_TOLERANCE, axis=0)
     if outside.any():
-        _warn_of_mixed_columns(R, outside)
+        _warn_of_mixed_columns(observed, outside)
         return Layout("scores", everything, 1)
     readings = []
     if m % K == 0:
-        by_model, by_class = (_one_column_a_class(everything, K, layout) for layout in ("model-major", "class-major"))
-        readings = [reading for reading in (by_model, by_class) if _sums_to_one(R[:, reading.columns], K)]
+        fits = (complete > 0) & (violated == 0)
+        readings = [_one_column_a_class(everything, K, layout) for layout in np.array(CLASS_ORDERS)[fits]]
         if len(readings) == 2 and m > K:
             raise ValueError(
                 f"layout='auto' is ambiguous: the {m} columns sum to 1 for {K} classes both model by model and class "
@@ -126,17 +155,17 @@ def _read_layout(R, K):
     return readings[0]
 
 
-def _warn_of_mixed_columns(R, outside):
-    within = ~outside & ~np.isnan(R).all(axis=0)
+def _warn_of_mixed_columns(observed, outside):
+    within = (outside == 0) & (observed > 0)
     if within.any():
         logger.warning(
             "layout='auto' takes all %d columns of R for scores, because %d of them have values outside [0, 1], the "
             "first at index %d, while %d look like probabilities. If features stand among the predictions, as under "
             "StackingClassifier(passthrough=True), set passthrough=False or put a ColumnTransformer that selects the "
             "predictions before the ensemble with make_pipeline. Pass layout='scores' to confirm.",
-            R.shape[1],
-            outside.sum(),
-            outside.argmax(),
+            len(outside),
+            (outside > 0).sum(),
+            (outside > 0).argmax(),
             within.sum(),
         )
 
@@ -145,9 +174,3 @@ def _one_column_a_class(everything, K, layout):
     if layout == "class-major":
         everything = everything.reshape(K, -1).T.ravel()
     return Layout("model-major", everything, K)
-
-
-def _sums_to_one(R, K):
-    """Whether every complete block of K columns sums to 1 in every row, and there is such a block."""
-    sums = R.reshape(len(R), -1, K).sum(axis=2)
-    return bool(np.isfinite(sums).any() and np.all(np.abs(sums[np.isfinite(sums)] - 1.0) <= SUM_TOLERANCE))

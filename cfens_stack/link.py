@@ -9,6 +9,14 @@ import numpy as np
 from scipy.special import expit, softmax
 
 LINKS = ("logit", "identity")
+LARGEST_SCORE = 1e100
+
+
+def refuse_large_scores(R):
+    """Raise where the square of a value could overflow."""
+    large = np.abs(R) > LARGEST_SCORE
+    if large.any():
+        raise ValueError(f"R holds {R[large][0]:g}: scores are accepted up to {LARGEST_SCORE:g} in size. Rescale them.")
 
 
 def apply_link(R, link, smoothing, n_outputs):

@@ -7,9 +7,9 @@ from sklearn.utils import check_array
 
 from cfens_stack.aggregation import loss_sums
 from cfens_stack.confidence import brier_sums, known_truth, mean_sums, reweighted, truth_probability
-from cfens_stack.layout import find_layout
+from cfens_stack.layout import layout_sums
 from cfens_stack.least_squares import fold_in, sweep_sums
-from cfens_stack.link import apply_link, column_sums, squares_about, standardise
+from cfens_stack.link import apply_link, column_sums, refuse_large_scores, squares_about, standardise
 from cfens_stack.slopes import logistic_sums, target_sums
 
 
@@ -35,8 +35,15 @@ def add(left, right):
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
+def column_names(R):
+    """Names of the columns of a data frame, None where it is none or not all are strings."""
+    names = list(getattr(R, "columns", [None]))
+    return names if all(isinstance(name, str) for name in names) else None
+
+
 def read(R, y, v):
     R = check_array(R, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=0)
+    refuse_large_scores(R)
     return Part(R=R, v=np.ones(len(R)) if v is None else v, y=y)
 
 
@@ -44,9 +51,8 @@ def outside(part):
     return (((part.R < 0) | (part.R > 1)).sum(),)
 
 
-def layout_of(part, n_classes, layout):
-    """What this partition's columns look like; None if it has no prediction to look at."""
-    return find_layout(part.R, n_classes, layout) if np.isfinite(part.R).any() else None
+def part_layout_sums(part, n_classes):
+    return layout_sums(part.R, n_classes)
 
 
 def observed_columns(part):

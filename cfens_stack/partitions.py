@@ -16,6 +16,7 @@ from cfens_stack.aggregation import AggregatorFit, fit_from_sums
 from cfens_stack.als import CFEnsembleTrainer, alternate, spectral_start, wants_label_aware
 from cfens_stack.confidence import calibration_from
 from cfens_stack.labels import encode_labels, row_weights
+from cfens_stack.layout import layout_from_sums
 from cfens_stack.least_squares import finish_sweep
 from cfens_stack.link import means, spread
 from cfens_stack.posterior import class_weights
@@ -81,12 +82,17 @@ def fit_partitions(estimator, partitions, y, sample_weight=None, *, client=None)
     Raises
     ------
     ValueError
-        If the estimator does not train by ALS, `confidence` is a callable, layout="auto" reads partitions differently,
-        or for the reasons of `CFEnsemble.fit`.
+        If the estimator does not train by ALS, `confidence` is a callable, or for the reasons of `CFEnsemble.fit`.
     """
     model = clone(estimator)
+    fit_rows(model, _partitions(partitions, client), y, sample_weight)
+    model._warn_unless_converged(stacklevel=3)
+    return model
+
+
+def fit_rows(model, rows, y, sample_weight):
+    """`fit_partitions` on `Partitions` of R, in place."""
     _check_settings(model)
-    rows = _partitions(partitions, client)
     model.classes_, y = encode_labels(y)
     shapes = rows.gather(np.shape)
     ends = np.cumsum([0] + [shape[0] for shape in shapes])
@@ -94,16 +100,16 @@ def fit_partitions(estimator, partitions, y, sample_weight=None, *, client=None)
         raise ValueError(f"The partitions have {ends[-1]} rows, but y has {len(y)} entries: one a row is needed.")
     if len({shape[1:] for shape in shapes}) != 1 or len(shapes[0]) != 2:
         raise ValueError(f"The partitions have shapes {shapes}: pass two-dimensional ones with the same columns.")
-    model.n_features_in_ = shapes[0][1]
+    _note_columns(model, shapes[0][1], rows.gather(steps.column_names))
     v = None if sample_weight is None else row_weights(sample_weight, y, y, model.classes_)
+    if v is not None:
+        model._warn_of_small_weights(y, v, stacklevel=4)
     cut = [slice(*pair) for pair in pairwise(ends)]
     weights = [None if v is None else v[part] for part in cut]
     parts = rows.map(steps.read, [y[part].astype(np.int32) for part in cut], weights)
     parts = _select(model, parts)
     parts, problem = _prepare(model, parts)
     model._store(_train(model, parts, problem))
-    model._warn_unless_converged(stacklevel=3)
-    return model
 
 
 def _check_settings(model):
@@ -120,6 +126,16 @@ def _check_settings(model):
         )
 
 
+def _note_columns(model, n_columns, names):
+    model.n_features_in_ = n_columns
+    if any(other != names[0] for other in names):
+        raise ValueError("The partitions have columns of different names or order: pass the same columns in all.")
+    if names[0] is not None:
+        model.feature_names_in_ = np.asarray(names[0], dtype=object)
+    elif hasattr(model, "feature_names_in_"):
+        del model.feature_names_in_
+
+
 def _partitions(partitions, client):
     if hasattr(partitions, "to_delayed"):
         blocks = partitions.rechunk({1: -1}).to_delayed().ravel().tolist()
@@ -133,21 +149,14 @@ def _select(model, parts):
     """Layout; then the rows and columns with predictions."""
     if model.strict and parts.sum(steps.outside)[0]:
         raise ValueError("strict=True accepts probabilities in [0, 1], but cells of R lie outside.")
-    layouts = parts.gather(partial(steps.layout_of, n_classes=len(model.classes_), layout=model.layout))
-    layouts = [layout for layout in layouts if layout is not None]
-    if not layouts:
+    sums = parts.sum(partial(steps.part_layout_sums, n_classes=len(model.classes_)))
+    if not sums[0].any():
         raise ValueError("R has no prediction at all: every cell is NaN, so no model has scored a row.")
-    first = layouts[0]
-    if any(other.kind != first.kind or not np.array_equal(other.columns, first.columns) for other in layouts):
-        raise ValueError(
-            f"layout='auto' reads the partitions differently ({sorted({layout.kind for layout in layouts})}): state "
-            "`layout`."
-        )
-    model._layout = first
-    model.layout_ = first.kind
+    model._layout = layout = layout_from_sums(sums, model.n_features_in_, len(model.classes_), model.layout)
+    model.layout_ = layout.kind
     model._check_n_classifiers()
     (observed,) = parts.sum(steps.observed_columns)
-    model._layout = first.keep(model._models_with_predictions(observed[first.columns] > 0))
+    model._layout = layout.keep(model._models_with_predictions(observed[layout.columns] > 0))
     return parts.map(partial(steps.keep, columns=model._layout.columns))
 
 

@@ -18,13 +18,13 @@ STAGES = [
     {"confidence_groups", "least_squares_numba"},
     {"link", "least_squares", "labels", "layout", "confidence", "datasets"}
     | {"failures", "named_estimators", "orphans"},
-    {"aggregation", "fit_metadata", "meta_fit", "scores", "slopes", "splits", "tables"},
+    {"aggregation", "row_blocks", "fit_metadata", "meta_fit", "scores", "slopes", "splits", "tables"},
     {"objective", "posterior", "training", "base_models", "default_pool", "partition_steps"}
     | {"display", "html_summary"},
     {"base", "out_of_fold"},
     {"als"},
-    {"gradient"},
-    {"ensemble", "evidence", "search_pruning", "partitions"},
+    {"gradient", "partitions"},
+    {"ensemble", "evidence", "search_pruning"},
     {"guide", "search_evaluation", "search_selection", "search_space"} | {"search_storage", "search_workers"},
     {"search_trials"},
     {"pipeline", "search"},

@@ -1,10 +1,11 @@
 """A fit on row partitions is the fit on all rows."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleTrainer
+from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleTrainer, row_blocks
 from cfens_stack.datasets import make_predictions
 from cfens_stack.partitions import fit_partitions
 
@@ -89,5 +90,56 @@ def test_what_cannot_be_fitted_says_so():
         fit_partitions(CFEnsemble(), parts, y[:-1])
     with pytest.raises(ValueError, match="same columns"):
         fit_partitions(CFEnsemble(), [R[:300], R[300:, :4]], y)
-    with pytest.raises(ValueError, match="reads the partitions differently"):
-        fit_partitions(CFEnsemble(), [R[:300], 3.0 * R[300:]], y)
+    with pytest.raises(ValueError, match="different names"):
+        fit_partitions(CFEnsemble(), [pd.DataFrame(R[:300]).rename(columns=str), R[300:]], y)
+    with pytest.raises(ValueError, match=r"R holds 1e\+200"):
+        fit_partitions(CFEnsemble(), [R[:300], np.where(R[300:] > 0.9, 1e200, R[300:])], y)
+
+
+def test_a_layout_is_read_off_all_partitions():
+    """Scores where one partition has them; pairs of columns only where they sum to 1 in all partitions."""
+    R, y = rows(missing=0.0)
+    scores, pairs = R.copy(), np.stack([R, 1 - R], axis=2).reshape(600, 16)
+    scores[-1, 0], pairs[-1, 0] = 3.0, 0.9
+    for whole, layout in [(scores, "scores"), (pairs, "positive")]:
+        model = fit_partitions(CFEnsemble(latent_dim=3), [whole[:300], whole[300:]], y)
+        assert model.layout_ == layout
+        assert_same_fit(model, CFEnsemble(latent_dim=3).fit(whole, y), whole)
+
+
+def test_names_of_columns_and_a_warning_of_small_weights_as_in_fit():
+    R, y = rows()
+    frame = pd.DataFrame(R).rename(columns="model {}".format)
+    model = fit_partitions(CFEnsemble(), [frame[:300], frame[300:]], y)
+    assert list(model.feature_names_in_) == list(frame.columns)
+    with pytest.warns(UserWarning, match="sample_weight has mean 0.01"):
+        fit_partitions(CFEnsemble(), [R], y, sample_weight=np.full(600, 0.01))
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_large_predictions_are_fitted_by_blocks(missing, monkeypatch, tmp_path):
+    """A float32 memory map: the same fit and predictions as from the same numbers in memory, and no copy of it."""
+    R, y = rows(missing)
+    np.save(tmp_path / "R.npy", R.astype(np.float32))
+    on_disk = np.load(tmp_path / "R.npy", mmap_mode="r")
+    inside = CFEnsemble().fit(np.asarray(on_disk), y)
+    expected = {
+        name: getattr(inside, name)(on_disk) for name in ("predict_proba", "predict", "transform", "reconstruct")
+    }
+    monkeypatch.setattr(row_blocks, "LARGE", on_disk.nbytes)
+    monkeypatch.setattr(row_blocks, "BLOCK_BYTES", 100 * 8 * R.shape[1])
+    model = CFEnsemble().fit(pd.DataFrame(R).rename(columns=str), y).fit(on_disk, y)
+    assert not hasattr(model, "feature_names_in_")
+    assert_same_fit(model, inside, on_disk)
+    for name, values in expected.items():
+        assert_allclose(getattr(inside, name)(on_disk), values, rtol=1e-10, atol=1e-12)
+
+
+def test_a_refused_fit_by_blocks_leaves_the_estimator_as_it_was(monkeypatch):
+    R, y = rows()
+    model = CFEnsemble().fit(R, y)
+    before = model.__dict__.copy()
+    monkeypatch.setattr(row_blocks, "LARGE", 0)
+    with pytest.raises(ValueError, match="infinity"):
+        model.fit(np.where(np.arange(600)[:, None] == 500, np.inf, R), y)
+    assert model.__dict__ == before
