@@ -77,11 +77,14 @@ def test_fit_over_partitions_on_dask_is_the_fit_in_memory(client, as_dask_array)
     assert_allclose(model.predict_proba(data.R), whole.predict_proba(data.R), rtol=0, atol=1e-8)
 
 
-def test_the_code_of_the_page_runs(client):
+def test_the_code_of_the_page_runs(client, tmp_path, monkeypatch):
     data = make_predictions(600, 5, random_state=0)
     names = {"X": data.R, "y": data.y, "models": [("bayes", GaussianNB()), ("tree", DecisionTreeClassifier())]}
     names["R"] = pytest.importorskip("dask.array").from_array(data.R, chunks=(200, 5))
-    for code in blocks("docs/scale_out.md"):
+    pages = list(blocks("docs/scale_out.md"))
+    monkeypatch.chdir(tmp_path)
+    np.save("predictions.npy", data.R)
+    for code in pages:
         run("docs/scale_out.md", code.replace("tcp://scheduler:8786", client.scheduler.address), names)
     names["client"].close()
     here = CFEnsemble().fit(data.R, data.y).predict_proba(data.R)
