@@ -216,7 +216,7 @@ def test_the_tangent_of_the_identity_link_starts_where_probabilities_are_equal()
 
 def test_even_weights_are_those_of_the_columns_in_use():
     np.testing.assert_array_equal(even_weights(np.array([0.5, 0.0, 2.0, 1e-9]), 1), [1 / 3, 0, 1 / 3, 1 / 3])
-    slopes = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0], [0.1, 0.0]])
+    slopes = np.array([[1.0, 0.0], [2.0, 0.3], [0.0, 0.0], [0.1, 0.0]])
     np.testing.assert_array_equal(even_weights(slopes.ravel(), 2).reshape(4, 2), (slopes > 0) / [3, 1])
 
 

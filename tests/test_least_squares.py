@@ -154,9 +154,10 @@ def test_row_without_predictions_gets_zero_factors():
     assert not fold_in(Z, C, X, 0.3)[3].any()
 
 
-def test_shared_confidence_is_the_broadcast_one():
+@pytest.mark.parametrize("n", [60, 2500])  # one block and three
+def test_shared_confidence_is_the_broadcast_one(n):
     """C of shape (m,) takes the path with one factorisation for all rows; the answer is the same."""
-    Z, _, v, X = random_problem(missing=0.0)
+    Z, _, v, X = random_problem(n=n, missing=0.0)
     c = np.random.default_rng(1).gamma(2.0, size=Z.shape[1])
     C = np.tile(c, (len(Z), 1))
     np.testing.assert_allclose(fold_in(Z, c, X, 0.3), fold_in(Z, C, X, 0.3), rtol=1e-9, atol=1e-12)

@@ -7,7 +7,14 @@ from scipy.special import expit, logit, softmax
 
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
-from cfens_stack.slopes import base_log_odds, calibration_slopes, logistic_sums, target_sums
+from cfens_stack.slopes import (
+    _minimiser,
+    base_log_odds,
+    calibration_slopes,
+    logistic_sums,
+    slopes_from_sums,
+    target_sums,
+)
 
 
 def random_columns(n=200, q=5, seed=0):
@@ -49,6 +56,41 @@ def test_derivatives_of_the_cross_entropy():
             np.testing.assert_allclose(gradient[which, u], change[0], rtol=1e-4, atol=1e-4)
             change = approx_fprime([0.0], lambda h, axis=axis, moved=moved, u=u: moved(h[0] * axis)[1][:, u], 1e-7)
             np.testing.assert_allclose(hessian[which : which + 2, u], change.ravel(), rtol=1e-4, atol=1e-4)
+
+
+class CountedSums:
+    """`logistic_sums` over all rows, and how often they were asked for: each call is a pass over the rows."""
+
+    def __init__(self, Z, observed, targets, v):
+        self.rows, self.passes = (Z, observed, targets, v), 0
+
+    def __call__(self, a, b):
+        self.passes += 1
+        return logistic_sums(a, b, *self.rows, 1.0)
+
+
+def test_newton_converges_quadratically():
+    """Few passes to a gradient of rounding, and one from a start at the minimum."""
+    columns = random_columns(q=5)
+    columns = [part[:, :4] if part.ndim == 2 else part for part in columns]  # the last one starts far away
+    b0 = base_log_odds(*target_sums(*columns[2:]))
+    sums = CountedSums(*columns)
+    a, b = _minimiser(sums, b0)
+    assert sums.passes <= 6
+    gradient = sums(a, b)[1] + [a - 1.0, b - b0]
+    assert np.abs(gradient).max() < 1e-10
+    started = CountedSums(*columns)
+    np.testing.assert_allclose(slopes_from_sums(started, b0, np.stack([a, b])), np.maximum(a, 0.0), atol=1e-9)
+    assert started.passes == 1
+
+
+def test_many_rows_have_the_slopes_of_one_pass_from_the_prior():
+    """From 8192 rows on, a sample of them gives the start."""
+    columns = random_columns(n=13_000)
+    b0 = base_log_odds(*target_sums(*columns[2:]))
+    np.testing.assert_allclose(
+        calibration_slopes(*columns, 1.0), slopes_from_sums(CountedSums(*columns), b0), rtol=1e-9, atol=1e-12
+    )
 
 
 def test_what_slopes_say_of_known_models():
