@@ -2,7 +2,7 @@
 
 Five folds, 20 base models, one worker, pruning on and off; the time includes the refit. --jobs 2 uses both cores of a
 small machine, by threads or, with --storage, by processes. --preparation measures instead which share of a default fit
-and prediction of one fold is link, centring and confidence, the work that trials could share.
+and prediction of one fold is link, centring, confidence and calibration slopes, the work that trials could share.
 """
 
 import argparse
@@ -17,7 +17,7 @@ ROWS = (1_000, 2_000, 10_000, 100_000)
 
 
 class TimedPreparation(CFEnsemble):
-    """Adds up the seconds of its link, centring and confidence."""
+    """Adds up the seconds of its link, centring, confidence and calibration slopes."""
 
     seconds = 0.0
 
