@@ -276,46 +276,6 @@ def test_another_process_predicts_the_same(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "P.npy"), meta.predict_proba(data.R), rtol=1e-12)
 
 
-def ill_conditioned():
-    data = make_predictions(300, 6, random_state=0)
-    positive = np.zeros(5000, dtype=int)
-    positive[7] = 1
-    rare = np.random.default_rng(0).random((5000, 4))
-    return {
-        "columns of size 1 to 1e12": (data.R * np.logspace(0, 12, 6), data.y),
-        "columns of size 1 to 1e-12": (data.R * np.logspace(0, -12, 6), data.y),
-        "probabilities of 1e-300": (data.R * 1e-300, data.y),
-        "two rows": (np.array([[0.1, 0.2], [0.8, 0.9]]), [0, 1]),
-        "50 identical models": (np.tile(data.R[:, :1], (1, 50)), data.y),
-        "more models than rows": (np.tile(data.R[:20], (1, 10)), data.y[:20] | (np.arange(20) == 0)),
-        "one positive": (rare, positive),
-        "scores of 1e99": (data.R * 1e99, data.y),
-    }
-
-
-@pytest.mark.parametrize("lambda_reg", [1e-8, 1e-2, 1e8])
-@pytest.mark.parametrize("link", ["logit", "identity"])
-@pytest.mark.parametrize("case", ill_conditioned())
-def test_numbers_at_the_limits(case, link, lambda_reg):
-    R, y = ill_conditioned()[case]
-    P = CFEnsemble(lambda_reg=lambda_reg, link=link, latent_dim=8).fit(R, y).predict_proba(R)
-    assert np.isfinite(P).all()
-    np.testing.assert_allclose(P.sum(axis=1), 1.0, atol=1e-12)
-
-
-def test_1000_identical_models_are_as_good_as_one():
-    data = make_predictions(300, 6, random_state=0)
-    R = np.tile(data.R[:, :1], (1, 1000))
-    P = CFEnsemble(latent_dim=2, aggregator_reg=10.0).fit(R, data.y).predict_proba(R)[:, 1]
-    assert roc_auc_score(data.y, P) == pytest.approx(roc_auc_score(data.y, R[:, 0]))
-
-
-def test_float32_input_changes_probabilities_little():
-    data = make_predictions(500, 8, random_state=0)
-    P, Q = (CFEnsemble().fit(R, data.y).predict_proba(R) for R in (data.R, data.R.astype(np.float32)))
-    np.testing.assert_allclose(P, Q, atol=1e-3)
-
-
 def test_a_cell_of_confidence_zero_is_as_good_as_missing():
     data = make_predictions(200, 5, random_state=1)
     hidden = np.random.default_rng(0).random(data.R.shape) < 0.3
