@@ -12,7 +12,7 @@ EXTRAS ?= dev,recipes,torch,fast
 PYTEST_ARGS ?= --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-min coverage test-plugins lint bench docs clean
+.PHONY: help run test test-min coverage test-plugins audit lint bench docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -33,6 +33,11 @@ coverage: $(VENV)/.ready-dev  ## run the tests under coverage.py; fails below 95
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+audit: $(VENV)/.ready-dev  ## known vulnerabilities of what is installed in .venv, by pip-audit; needs pypi.org
+	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
+	.venv-audit/bin/pip-audit --strict --skip-editable \
+		--path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 lint: $(VENV)/.ready-dev  ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .

@@ -60,7 +60,8 @@ class StackingPipeline(FittedSummaryMixin, ClassifierMixin, MetaEstimatorMixin, 
         in `failures_`. "raise": the first one ends the fit with a `BaseModelError`. With n_jobs=1 there is no worker:
         a model that kills its process ends the run, which a cache (`memory`) lets go on. Nor is there a time limit.
     memory : str, path or joblib.Memory, default=None
-        Cache for the fits; each is stored as it ends, so a run that was killed goes on where it was. With
+        Cache for the fits; each is stored as it ends, so a run that was killed goes on where it was. It holds pickles:
+        use a folder that only people you trust can write to. With
         `random_state=None` the seed is then derived from the data, so that the second run finds the fits of the first.
     progress : bool, default=False
         Show a tqdm bar over the fits.

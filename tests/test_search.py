@@ -411,16 +411,6 @@ def test_broken_record_inside_a_journal_is_refused_and_nothing_is_changed(tmp_pa
     assert path.read_bytes() == before
 
 
-def test_passwords_do_not_show():
-    url = "postgresql+psycopg://me:s3cret@host/db"
-    one = CFEnsembleSearch(storage=url)
-    two = CFEnsembleSearch().set_params(storage=url)
-    for shown in (repr(one), repr(two), one._repr_html_(), repr(StackingPipeline(meta=clone(one))), repr(one.storage)):
-        assert "s3cret" not in shown
-        assert "me:***@host" in shown
-    assert one.get_params()["storage"] == url
-
-
 def test_as_meta_learner_of_both_stacks():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 4))
