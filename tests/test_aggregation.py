@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, minimize
 from scipy.special import expit, logit, softmax
-from scipy.stats import multivariate_normal
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from cfens_stack import CFEnsemble
 from cfens_stack.aggregation import (
-    _evidence_cost,
     average_offset,
     average_slope,
     column_weights,
@@ -224,36 +222,6 @@ def test_column_weights_are_the_largest_of_several_classes():
     coef = np.array([[0.5, -2.0, 0.0], [-0.7, 1.0, 0.0]])
     np.testing.assert_array_equal(column_weights(coef), [-0.7, -2.0, 0.0])
     np.testing.assert_array_equal(column_weights(coef[0]), coef[0])
-
-
-def test_evidence_is_exact_where_everything_is_normal():
-    """Linear regression with unit noise: the evidence of a precision is a normal density of the targets."""
-    rng = np.random.default_rng(0)
-    A, w0 = rng.standard_normal((30, 4)), rng.standard_normal(4)
-    y = A @ (w0 + 0.4 * rng.standard_normal(4)) + rng.standard_normal(30)
-
-    def cost(precision):
-        hessian = A.T @ A + precision * np.eye(4)
-        w = w0 + np.linalg.solve(hessian, A.T @ (y - A @ w0))
-        at_w = 0.5 * np.sum((y - A @ w) ** 2) + 0.5 * precision * np.sum((w - w0) ** 2)
-        return _evidence_cost(w, hessian, at_w, 4, precision, False)
-
-    def log_evidence(precision):
-        return multivariate_normal(A @ w0, np.eye(30) + A @ A.T / precision).logpdf(y)
-
-    for precision in (0.1, 3.0, 300.0):
-        assert cost(precision) - cost(1.0) == pytest.approx(log_evidence(1.0) - log_evidence(precision), rel=1e-9)
-
-
-def test_evidence_is_over_the_weights_that_the_constraint_leaves_free():
-    rng = np.random.default_rng(0)
-    root = rng.standard_normal((6, 6))
-    hessian = root @ root.T + np.eye(6)
-    theta = np.array([0.4, 0.0, 1.3, 0.0, -1.0, 0.0])  # four weights and two intercepts, which have no bound
-    kept = [0, 2, 4, 5]
-    reduced = _evidence_cost(theta[kept], hessian[np.ix_(kept, kept)], 7.0, 2, 0.3, False)
-    assert _evidence_cost(theta, hessian, 7.0, 4, 0.3, True) == pytest.approx(reduced)
-    assert _evidence_cost(theta, hessian, 7.0, 4, 0.3, False) != pytest.approx(reduced)
 
 
 def log_odds_of_models(n, m, noise, seed=0):
