@@ -120,7 +120,8 @@ def train_pytorch(problem, settings):
 
     The aggregator is then re-fitted on the fold-in factors of the labelled rows: at convergence of "projected" and a
     fixed aggregator_reg that changes nothing; "free" needs it, because free instance factors memorise labels (mistake
-    4).
+    4). The strength stays that of the ALS factors: on factors that have been fitted to the labels, the evidence would
+    trust those labels too much.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ def train_pytorch(problem, settings):
     theta = np.append(start.w, start.b) if settings.aggregator == "weighted" else np.empty(0)
     minimiser = _projected if settings.instance_factors == "projected" else _free
     X, converged, n_iter = minimiser(loss, X, theta, **limits)
-    fit, W, b = train_aggregator(problem, X, settings)
+    fit, W, b = train_aggregator(problem, X, settings, start.aggregator_reg)
     history = {name: np.array(values) for name, values in loss.history.items()}
     return Solution(X, W, b, fit.aggregator_reg, history, n_iter, converged and fit.converged)
 

@@ -109,7 +109,7 @@ def aggregator_columns(problem):
     return source, target, w0, offset + np.bincount(target, weights=w0 * problem.gain * problem.mu)
 
 
-def train_aggregator(problem, X, settings):
+def train_aggregator(problem, X, settings, aggregator_reg=None):
     """(W, b) on the fold-in factors of the labelled rows: minimiser of (2), or the plain average.
 
     Parameters
@@ -118,6 +118,8 @@ def train_aggregator(problem, X, settings):
     X : ndarray of shape (q, d)
     settings : estimator
         Read for `aggregator`, `aggregator_reg` and `focal_gamma`.
+    aggregator_reg : float, default=None
+        Instead of that of the settings.
 
     Returns
     -------
@@ -142,7 +144,7 @@ def train_aggregator(problem, X, settings):
             gamma=settings.focal_gamma,
             w0=w0,
             b0=b0,
-            aggregator_reg=settings.aggregator_reg,
+            aggregator_reg=settings.aggregator_reg if aggregator_reg is None else aggregator_reg,
             nonnegative=problem.nonnegative,
             v=problem.v[rows],
         )

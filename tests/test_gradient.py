@@ -217,6 +217,15 @@ def test_free_instance_factors_do_not_leak_labels():
     assert log_loss(y, free.predict_proba(data.R)) > log_loss(y, als.predict_proba(data.R)) - 0.02
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_the_strength_of_the_aggregator_is_found_before_factors_see_labels(mode):
+    """Evidence on factors that were fitted to the labels trusts the labels too much."""
+    few = make_predictions(n_samples=150, n_models=10, missing=0.3, random_state=0)
+    als = CFEnsemble(use_label_aware_confidence=False, tol=1e-2).fit(few.R, few.y)
+    model = CFEnsemble("pytorch", instance_factors=mode, tol=1e-2).fit(few.R, few.y)
+    assert model.aggregator_reg_ == pytest.approx(als.aggregator_reg_, rel=1e-12)
+
+
 def test_free_keeps_the_best_state_not_the_last(data, monkeypatch):
     """With a step size that makes the objective climb, the factors returned are those of its lowest point."""
     monkeypatch.setattr("cfens_stack.gradient.LEARNING_RATE", 3.0)
