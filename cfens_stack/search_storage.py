@@ -126,9 +126,10 @@ def storage_errors():
         cause = error.__context__ if isinstance(error, AssertionError) else error
         if cause is None or not is_of_storage(cause):
             raise
+        reason = cause.__cause__ or cause
         raise OSError(
-            f"The study cannot be written to its storage ({cause.__cause__ or cause}). Finished trials are kept: make "
-            "room, and fit again with the same storage and study name."
+            f"The study cannot be read or written ({getattr(reason, 'orig', reason)}). What is stored stays as it is: "
+            "if the disk is full make room, and fit again with the same storage and study name."
         ) from cause
 
 

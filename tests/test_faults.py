@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from failing_models import Blocking, Classifier, Counting, Misbehaving, n_fits
 from running import running
+from sklearn.model_selection import StratifiedKFold
 
 from cfens_stack import BaseModelWarning, CFEnsemble, CFEnsembleSearch, StackingPipeline
 from cfens_stack.datasets import make_predictions
@@ -16,6 +17,7 @@ from cfens_stack.search_storage import open_storage
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 
 DATA = make_predictions(200, 5, random_state=0)
+CV = StratifiedKFold(2)
 
 
 def numbered_rows(n=120):
@@ -132,7 +134,7 @@ if __name__ == "__main__":
 """
 
 
-def search_blocking(folder, who=""):
+def search_blocking(folder, who="", n_jobs=2):
     """Eight trials by two processes, of which all, or the helper only, hang at some time."""
     main = os.getpid()
 
@@ -143,7 +145,7 @@ def search_blocking(folder, who=""):
 
         Path(folder, "log", uuid.uuid4().hex).touch()
         is_helper = os.getpid() != main
-        if n_fits(f"{folder}/log") > 12 if who == "all" else who == "helper" and is_helper:
+        if n_fits(f"{folder}/log") > 4 if who == "all" else who == "helper" and is_helper:
             Path(folder, "signs", str(os.getpid())).touch()
             time.sleep(600)
         while who == "helper" and not os.listdir(f"{folder}/signs"):
@@ -151,7 +153,13 @@ def search_blocking(folder, who=""):
         return float(np.log(estimator.lambda_reg))
 
     search = CFEnsembleSearch(
-        8, cv=3, scoring=scorer, storage=f"journal://{folder}/trials", study_name="s", random_state=0, n_jobs=2
+        8,
+        cv=CV,
+        scoring=scorer,
+        storage=f"journal://{folder}/trials",
+        study_name="s",
+        random_state=0,
+        n_jobs=n_jobs,
     )
     return search.fit(DATA.R, DATA.y).study_.trials
 
@@ -177,7 +185,7 @@ def test_a_search_that_is_ended_can_be_continued(folder, how):
             assert run.end() == -signal.SIGKILL
     before = finished(stored_trials(folder))
     assert before
-    after = search_blocking(folder)
+    after = search_blocking(folder, n_jobs=1)
     assert [after[trial.number] for trial in before] == before
     assert len(finished(after)) == 8
 
@@ -224,8 +232,8 @@ def test_a_full_disk_while_caching_costs_the_cache_only(folder):
     assert n_fits(folder / "log") == 7
 
 
-def search_stored(storage):
-    search = CFEnsembleSearch(12, cv=2, storage=storage, study_name="s", random_state=0)
+def search_stored(storage, n_trials=12):
+    search = CFEnsembleSearch(n_trials, cv=CV, storage=storage, study_name="s", random_state=0)
     return search.fit(DATA.R, DATA.y).study_.trials
 
 
@@ -233,10 +241,10 @@ def search_stored(storage):
 def test_a_full_disk_ends_a_search_which_then_continues(folder, url):
     storage = url.format(folder)
     open_storage(storage)
-    room = (folder / "trials").stat().st_size + 10_000
+    room = (folder / "trials").stat().st_size + 5_000
     with running(LIMITED, folder, room, "search_stored", storage) as run:
         assert run.end() == 1
-        assert "OSError: The study cannot be written to its storage" in run.errors()
+        assert "OSError: The study cannot be read or written" in run.errors()
     trials = search_stored(storage)
     assert len(finished(trials)) == 12
     assert len(trials) <= 13  # one at most was redone
@@ -261,6 +269,26 @@ def test_a_damaged_cache_is_computed_again(folder, damage):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.testing.assert_array_equal(fit_cached(folder), first)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "error", "message"),
+    [
+        (0.5, 1.0, ValueError, "storage='sqlite:.*' cannot be opened: database disk image is malformed"),
+        (0.2, 0.5, OSError, r"The study cannot be read or written \(database disk image is malformed\)"),
+    ],
+    ids=["cut short", "overwritten"],
+)
+def test_a_damaged_study_is_named_and_left_as_it_is(tmp_path, start, stop, error, message):
+    path = tmp_path / "trials"
+    search_stored(f"sqlite:///{path}", n_trials=2)
+    whole = path.read_bytes()
+    start, stop = int(start * len(whole)), int(stop * len(whole))
+    damaged = whole[:start] + (b"" if stop == len(whole) else bytes(stop - start)) + whole[stop:]
+    path.write_bytes(damaged)
+    with pytest.raises(error, match=message):
+        search_stored(f"sqlite:///{path}", n_trials=3)
+    assert path.read_bytes() == damaged
 
 
 # A device that is not there
