@@ -258,7 +258,7 @@ SEARCH = [
     stored("a journal in a folder that is not there", FileNotFoundError, "No such file or directory: …trials.log", "absent/trials.log"),
     stored("a journal that is another file", ValueError, "is a file that does not begin like a journal of Optuna, and is left as it is: pass a new path, or move it away.", "notes.log", b"first line\nsecond line\n"),
     stored("a journal with a broken line", ValueError, "has a line that is no JSON object before its last: line 2. The trials before it are intact: cut the file there, or remove that line, and start again.", "trials.log", b'{"op_code":0,"worker_id":"w","study_name":"s","directions":[2]}\n{broken\n{"op_code":9}\n'),
-    stored("a sqlite file that is none", ValueError, "cannot be opened: file is not a database. Pass a database that can be reached, of Optuna's or empty; for sqlite a file in a folder that exists.", "trials.db", b"no database" * 100),
+    stored("a sqlite file that is none", ValueError, "cannot be opened: file is not a database. Pass a database that can be reached, of Optuna's or empty; for sqlite a file in a folder that exists, on a disk with room.", "trials.db", b"no database" * 100),
     stored("a sqlite file in a folder that is not there", ValueError, "cannot be opened: unable to open database file. Pass a database that can be reached", "absent/trials.db"),
     Case("predict with refit=False", AttributeError, "This 'CFEnsembleSearch' has no attribute 'predict'", lambda _: CFEnsembleSearch(2, cv=3, refit=False).fit(R, Y).predict(R)),
     Case("predict before fit", NotFittedError, "This CFEnsembleSearch instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: CFEnsembleSearch().predict(R)),
