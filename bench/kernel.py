@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from cfens_stack import CFEnsemble
+from cfens_stack import CFEnsemble, least_squares
 from cfens_stack.datasets import make_predictions
 from cfens_stack.least_squares import fold_in, sweep
 
@@ -58,6 +58,19 @@ def seconds_of(function):
     return time.perf_counter() - start
 
 
+def with_kernel(function, compiled):
+    """The function, with the rows passed over by numba or by numpy however few they are."""
+
+    def call(*args):
+        before, least_squares.COMPILED_FROM = least_squares.COMPILED_FROM, 0 if compiled else np.inf
+        try:
+            return function(*args)
+        finally:
+            least_squares.COMPILED_FROM = before
+
+    return call
+
+
 def kernel_rows(n):
     rng = np.random.default_rng(0)
     for m, d in SIZES:
@@ -66,20 +79,25 @@ def kernel_rows(n):
             {
                 "loop fold-in": lambda Z=Z, C=C, X=X: loop_fold_in(Z, C, X, 1.0),
                 "batched fold-in": lambda Z=Z, C=C, X=X: batched_fold_in(Z, C, X, 1.0),
-                "fold-in": lambda Z=Z, C=C, X=X: fold_in(Z, C, X, 1.0),
+                "fold-in": lambda Z=Z, C=C, X=X: with_kernel(fold_in, False)(Z, C, X, 1.0),
+                "fold-in, numba": lambda Z=Z, C=C, X=X: with_kernel(fold_in, True)(Z, C, X, 1.0),
                 "fold-in, shared confidence": lambda Z=Z, C=C, X=X: fold_in(Z, C[0], X, 1.0),
                 "loop sweep": lambda Z=Z, C=C, X=X, v=v: loop_sweep(Z, C, v, X, 1.0, 1.0),
-                "fused sweep": lambda Z=Z, C=C, X=X, v=v: sweep(Z, C, v, X, 1.0, 1.0),
+                "fused sweep": lambda Z=Z, C=C, X=X, v=v: with_kernel(sweep, False)(Z, C, v, X, 1.0, 1.0),
+                "fused sweep, numba": lambda Z=Z, C=C, X=X, v=v: with_kernel(sweep, True)(Z, C, v, X, 1.0, 1.0),
             }
         )
         yield {
             "m": m,
             "d": d,
             "fold-in, x loop": seconds["loop fold-in"] / seconds["fold-in"],
-            "x batched": seconds["batched fold-in"] / seconds["fold-in"],
-            "shared, x loop": seconds["loop fold-in"] / seconds["fold-in, shared confidence"],
+            "numba": seconds["loop fold-in"] / seconds["fold-in, numba"],
+            "batched solve": seconds["loop fold-in"] / seconds["batched fold-in"],
+            "shared confidence": seconds["loop fold-in"] / seconds["fold-in, shared confidence"],
             "fused sweep, x loop": seconds["loop sweep"] / seconds["fused sweep"],
+            "fused sweep, numba": seconds["loop sweep"] / seconds["fused sweep, numba"],
             "fold-in, million rows a second": n / seconds["fold-in"] / 1e6,
+            "numba, million rows a second": n / seconds["fold-in, numba"] / 1e6,
         }
 
 
