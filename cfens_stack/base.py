@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cfens_stack.aggregation import AGGREGATORS, log_odds_slope
+from cfens_stack.blas_threads import one_blas_thread
 from cfens_stack.confidence import CONFIDENCES, calibration, certainty, check_confidence, mean_one_scale
 from cfens_stack.html_summary import FittedSummaryMixin, ensemble_summary
 from cfens_stack.labels import encode_labels, row_weights
@@ -91,7 +92,8 @@ class BaseCFEnsemble(
         """
         before = self.__dict__.copy()
         try:
-            self._fit(R, y, sample_weight)
+            with one_blas_thread():
+                self._fit(R, y, sample_weight)
         except BaseException:  # a refused or interrupted fit leaves the estimator as it was
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -364,6 +366,10 @@ class BaseCFEnsemble(
 
     def _fold_in(self, R):
         """Instance factors of validated rows, (n, d)."""
+        with one_blas_thread():
+            return self._folded(R)
+
+    def _folded(self, R):
         C = check_confidence(self._confidence, R, None)
         R, C = R[:, self._layout.columns], C if C is None else C[:, self._layout.columns]
         observed = np.isfinite(R)

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from cfens_stack import partition_steps as steps
 from cfens_stack.aggregation import AggregatorFit, fit_from_sums
 from cfens_stack.als import CFEnsembleTrainer, alternate, spectral_start, wants_label_aware
+from cfens_stack.blas_threads import one_blas_thread
 from cfens_stack.confidence import calibration_from
 from cfens_stack.labels import encode_labels, row_weights
 from cfens_stack.layout import layout_from_sums
@@ -85,7 +86,8 @@ def fit_partitions(estimator, partitions, y, sample_weight=None, *, client=None)
         If the estimator does not train by ALS, `confidence` is a callable, or for the reasons of `CFEnsemble.fit`.
     """
     model = clone(estimator)
-    fit_rows(model, _partitions(partitions, client), y, sample_weight)
+    with one_blas_thread():
+        fit_rows(model, _partitions(partitions, client), y, sample_weight)
     model._warn_unless_converged(stacklevel=3)
     return model
 
