@@ -35,7 +35,7 @@ from threadpoolctl import threadpool_limits
 from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer
 from cfens_stack.datasets import make_predictions
 from cfens_stack.gradient import JointLoss
-from cfens_stack.least_squares import sweep
+from cfens_stack.least_squares import COMPILED_FROM, sweep
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MODELS = 20
@@ -200,7 +200,8 @@ def write(fit_table, model_table, kernel_table, growth, slopes, share, trainer_t
     ratios = fit_table.drop(columns="peak bytes a row").div(fit_table["CFEnsemble"], axis=0)
     text = f"""# Speed
 
-`python bench/speed.py` on a machine with {os.cpu_count()} cores ({platform.machine()}, {platform.system()}), one BLAS
+`python bench/speed.py`, numba compiled before,
+on a machine with {os.cpu_count()} cores ({platform.machine()}, {platform.system()}), one BLAS
 thread, load average {os.getloadavg()[0]:.1f} at the end, so other work may have run beside it. Read ratios, not
 seconds: the methods of a row were timed in turn, in one process. Empty: the method took more than
 {SLOW:g} s at a smaller n.
@@ -263,6 +264,7 @@ def main():
     quick = parser.parse_args().quick
     sizes = [1_000, 10_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
     warnings.simplefilter("ignore", ConvergenceWarning)  # IterativeImputer stops after ten rounds
+    sweep(*sweep_inputs(COMPILED_FROM, 4, 2))  # numba compiles once per installation, ten seconds or more: not timed
     with threadpool_limits(1):
         fit_table = fits(sizes)
         kernel_table = pd.DataFrame(kernel_rows(LOOP_ROWS))
