@@ -59,6 +59,6 @@ MEASURED = {
     ("als", "use_label_aware_confidence"): Evidence(0.0002, 0.945, 0.0000, 0.414, 0.0000, 1.000),
     ("als", "use_class_weights"): Evidence(-0.0068, 0.042, 0.0022, 0.080, 0.1213, 0.000),
     ("als", "focal_gamma"): Evidence(-0.0004, 0.970, 0.0023, 0.110, 0.0159, 0.014),
-    ("pytorch", "use_class_weights"): Evidence(-0.0101, 0.092, 0.0041, 0.080, 0.1236, 0.000),
-    ("pytorch", "focal_gamma"): Evidence(-0.0001, 0.151, 0.0021, 0.110, 0.0152, 0.054),
+    ("pytorch", "use_class_weights"): Evidence(-0.0071, 0.301, 0.0030, 0.094, 0.1238, 0.000),
+    ("pytorch", "focal_gamma"): Evidence(0.0010, 0.519, 0.0011, 0.340, 0.0120, 0.054),
 }
