@@ -2,6 +2,7 @@
 
 import pickle
 import time
+from datetime import timedelta
 
 import numpy as np
 import optuna
@@ -22,6 +23,7 @@ from cfens_stack.datasets import make_predictions
 from cfens_stack.search_pruning import FoldPruner
 from cfens_stack.search_space import SEARCH_SPACE, Param, fit_space
 from cfens_stack.search_storage import open_storage
+from cfens_stack.search_workers import UNMARKED_SECONDS, is_stale
 
 CV = StratifiedKFold(3, shuffle=True, random_state=0)  # not repeated, which an int would be for so few rows
 DATA = make_predictions(n_samples=300, n_models=6, random_state=0)
@@ -229,6 +231,34 @@ def test_space_can_be_replaced():
         Param("rho", low=1.0, high=0.0)
 
 
+@pytest.mark.parametrize(("state", "n_scored"), [("FAIL", 3 + 1), ("PRUNED", 10 + 3)])
+def test_a_repeated_configuration_ends_as_before_without_a_fit(state, n_scored):
+    calls = []
+
+    def scorer(estimator, R, y):
+        calls.append(estimator.link)
+        if state == "FAIL" and estimator.link == "identity":
+            raise ArithmeticError("no identities today")
+        return float(estimator.link == "logit")
+
+    space = [Param("link", choices=("logit", "identity"))]
+    cv = StratifiedKFold(10) if state == "PRUNED" else CV
+    fitted = search(10, space=space, cv=cv, scoring=scorer, guide=False).fit(DATA.R, DATA.y)
+    assert len(calls) == n_scored
+    ended = [trial for trial in fitted.study_.trials if trial.params["link"] == "identity"]
+    assert len(ended) > 1
+    assert {trial.state.name for trial in ended} == {state}
+    assert [trial.user_attrs.get("copy_of") for trial in ended] == [None] + (len(ended) - 1) * [ended[0].number]
+    assert all(state == "PRUNED" or "no identities today" in trial.user_attrs["error"] for trial in ended)
+
+
+def test_progress_bar_counts_trials(capsys):
+    search(3).fit(DATA.R, DATA.y)
+    assert not capsys.readouterr().err
+    search(3, show_progress_bar=True).fit(DATA.R, DATA.y)
+    assert "3/3" in capsys.readouterr().err
+
+
 def test_hopeless_trials_are_pruned():
     calls = []
 
@@ -352,6 +382,13 @@ def test_interrupted_trial_is_redone(tmp_path):
     assert sum(state in ("COMPLETE", "PRUNED") for state in states(second.study_)) == 4
 
 
+def test_a_running_trial_without_a_mark_is_given_time_to_set_one():
+    trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
+    assert not is_stale(trial)
+    trial.datetime_start -= timedelta(seconds=UNMARKED_SECONDS)
+    assert is_stale(trial)
+
+
 def test_timeout_ends_the_search_and_callbacks_stop_it():
     assert len(search(None, timeout=0.2).fit(DATA.R, DATA.y).study_.trials) >= 1
     stopped = search(50, callbacks=[lambda study, trial: study.stop()]).fit(DATA.R, DATA.y)
@@ -390,7 +427,7 @@ def test_torn_last_record_of_a_journal_is_dropped(tmp_path):
     path = tmp_path / "trials.journal"
     first = search(3, storage=path, study_name="s").fit(DATA.R, DATA.y)
     whole = path.read_bytes()
-    for torn in (b'{"op_code":4,"wor', b"\x00" * 100, b'{"op_code"\n'):
+    for torn in (b'{"op_code":4,"wor', b"\x00" * 100, b'{"op_code"\n', b'{"op_code":8,"attr":"' + 100_000 * b"x"):
         path.write_bytes(whole + torn)
         assert open_storage(path).get_all_trials(0) == first.study_.trials
         assert path.read_bytes() == whole
