@@ -226,6 +226,16 @@ def test_the_strength_of_the_aggregator_is_found_before_factors_see_labels(mode)
     assert model.aggregator_reg_ == pytest.approx(als.aggregator_reg_, rel=1e-12)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_nonnegative_holds_every_weight_at_zero_or_above(mode):
+    few = make_predictions(n_samples=150, n_models=10, missing=0.3, random_state=0)
+    settings = {"instance_factors": mode, "aggregator_reg": 1e-3, "tol": 1e-2}
+    assert CFEnsemble("pytorch", **settings).fit(few.R, few.y).coef_.min() < 0
+    weights = CFEnsemble("pytorch", nonnegative=True, **settings).fit(few.R, few.y).coef_
+    assert weights.min() == 0
+    assert weights.max() > 0
+
+
 def test_free_keeps_the_best_state_not_the_last(data, monkeypatch):
     """With a step size that makes the objective climb, the factors returned are those of its lowest point."""
     monkeypatch.setattr("cfens_stack.gradient.LEARNING_RATE", 3.0)
