@@ -48,6 +48,8 @@ def test_a_sweep_by_groups_is_the_sweep_over_rows():
     """A tiny difference in one cell sends the same problem through the kernel for confidences a cell."""
     rng = np.random.default_rng(2)
     C, v, X = grouped_confidence(1500, 9, 6), rng.integers(0, 3, 1500) + 0.5, rng.standard_normal((9, 4))
+    C[7] = C.max(axis=0) * (np.arange(9) < 2)
+    assert [7] in [rows.tolist() for rows in confidence_groups(C)]  # a group of one
     Z = np.where(C > 0, rng.standard_normal(C.shape), 1e6)
     apart = C.copy()
     apart[np.argmax(C[:, 0] > 0), 0] *= 1 + 1e-13
