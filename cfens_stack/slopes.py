@@ -67,9 +67,8 @@ def base_log_odds(mass, total):
 def logistic_sums(a, b, Z, observed, targets, v, unit):
     """Cross-entropy of each column at (a, b), its gradient (2, q) and Hessian (3, q), aa, ab and bb: sums over rows."""
     loss, gradient, hessian = np.zeros(len(a)), np.zeros((2, len(a))), np.zeros((3, len(a)))
-    room = np.empty(
-        (6, min(BLOCK_ROWS, len(Z)), len(a))
-    )  # new arrays in each block cost more than what is done in them
+    # New arrays in each block would cost more than what is done in them.
+    room = np.empty((6, min(BLOCK_ROWS, len(Z)), len(a)))
     ones = np.ones(len(Z))
     for rows in blocks(len(Z)):
         weight, x, u, p, curvature, spare = room[:, : rows.stop - rows.start]
