@@ -364,12 +364,9 @@ class BaseCFEnsemble(
         refuse_large_scores(R)
         return R
 
+    @one_blas_thread()
     def _fold_in(self, R):
         """Instance factors of validated rows, (n, d)."""
-        with one_blas_thread():
-            return self._folded(R)
-
-    def _folded(self, R):
         C = check_confidence(self._confidence, R, None)
         R, C = R[:, self._layout.columns], C if C is None else C[:, self._layout.columns]
         observed = np.isfinite(R)

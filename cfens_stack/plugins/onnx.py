@@ -94,9 +94,8 @@ def _fold_in(g, model, R):
     A = g("Add", g("Reshape", g("MatMul", C, products), [-1, d, d]), model._ridge_y * np.eye(d))
     b = g("Reshape", g("MatMul", g("Mul", C, Z), X), [-1, d, 1])
     T = g("Concat", A, b, axis=2)
-    for j in range(
-        d
-    ):  # Gauss-Jordan: row j over its pivot, taken from the others until column j is that of the identity
+    # Gauss-Jordan: row j over its pivot, taken from the others until column j is that of the identity.
+    for j in range(d):
         row = g("Gather", T, [j], axis=1)
         row = g("Div", row, g("Gather", row, [j], axis=2))
         column = g("Sub", g("Gather", T, [j], axis=2), np.eye(d)[:, [j]])
