@@ -22,7 +22,7 @@ from cfens_stack.least_squares import finish_sweep
 from cfens_stack.link import means, spread
 from cfens_stack.posterior import class_weights
 from cfens_stack.slopes import base_log_odds, slopes_from_sums
-from cfens_stack.training import Problem, Solution, aggregator_columns, link_scale_weights
+from cfens_stack.training import Problem, Solution, aggregator_columns, aggregator_loadings, link_scale_weights
 
 
 class InThisProcess:
@@ -264,7 +264,7 @@ def _train_aggregator(model, parts, problem, X):
     return fit_from_sums(
         likelihood,
         likelihood if same else tilted,
-        problem.scale * problem.gain[source, None] * X[source],
+        aggregator_loadings(problem, X, source),
         target,
         w0=w0,
         b0=b0,

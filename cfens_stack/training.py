@@ -137,7 +137,7 @@ def train_aggregator(problem, X, settings, aggregator_reg=None):
         C = problem.C if problem.C.ndim == 1 else problem.C[rows]
         fit = fit_aggregator(
             fold_in(problem.Z[rows], C, X, problem.ridge_y),
-            problem.scale * problem.gain[source, None] * X[source],
+            aggregator_loadings(problem, X, source),
             target,
             problem.y[rows],
             problem.s,
@@ -149,6 +149,11 @@ def train_aggregator(problem, X, settings, aggregator_reg=None):
             v=problem.v[rows],
         )
     return fit, *link_scale_weights(problem, fit, source, target)
+
+
+def aggregator_loadings(problem, X, source):
+    """M (p, d) of `aggregation`: the reconstructions that the weights multiply, in the unit of the weights."""
+    return problem.scale * problem.gain[source, None] * X[source]
 
 
 def link_scale_weights(problem, fit, source, target):

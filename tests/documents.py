@@ -13,7 +13,12 @@ def read(name):
 
 def blocks(name):
     """The Python code blocks of a Markdown file."""
-    return re.findall(r"```python\n(.*?)```", read(name), re.DOTALL)
+    return blocks_in(read(name))
+
+
+def blocks_in(text):
+    """The Python code blocks in Markdown."""
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
 def run(name, code, names):

@@ -9,7 +9,7 @@ from wsgiref.util import setup_testing_defaults
 import numpy as np
 import pandas as pd
 import pytest
-from documents import read, run
+from documents import blocks_in, read, run
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the toolkits warn of i
 
 
 def code_of(title):
-    code = "".join(re.findall(r"```python\n(.*?)```", SECTIONS[title], re.DOTALL))
+    code = "".join(blocks_in(SECTIONS[title]))
     for text, smaller in SMALLER.items():
         code = code.replace(text, smaller)
     return code
@@ -105,6 +105,6 @@ def test_the_files_of_tabrepo_are_read(names, tmp_path):
     """The second block of its section; the first is in test_tabarena.py."""
     val, test = halves(3)
     write_task(tmp_path / "model_predictions" / "adult" / "0", {"val": val, "test": test}, ["one", "other"])
-    blocks = re.findall(r"```python\n(.*?)```", SECTIONS["TabArena and TabRepo"], re.DOTALL)
+    blocks = blocks_in(SECTIONS["TabArena and TabRepo"])
     run(PAGE, blocks[1], names)
     assert names["P"].shape == (200, 3)
