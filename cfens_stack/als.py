@@ -55,7 +55,7 @@ focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict,
         layout="auto",
         strict=False,
         max_iter=100,
-        tol=1e-5,
+        tol=1e-4,
         random_state=None,
     ):
         self.n_classifiers = n_classifiers
@@ -173,12 +173,16 @@ def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
 
 
 def alternate(X, one_sweep, total, *, max_iter, tol):
-    """Sweeps from X until one lowers the objective by at most the share tol: X, values / total, converged."""
+    """Sweeps from X until one lowers the objective by at most the share tol: X, values / total, converged.
+
+    What a sweep gains is known at its end: from the best Y for the old X to the best X for that Y. Where this gains
+    nothing, both sides are at their optimum.
+    """
     values = []
     for _ in range(max_iter):
-        X, value = one_sweep(X)
-        values.append(value / total)
-        if len(values) > 1 and values[-2] - values[-1] <= tol * values[-1]:
+        X, before, after = one_sweep(X)
+        values.append(before / total)
+        if before - after <= tol * after:
             return X, values, True
     return X, values, False
 

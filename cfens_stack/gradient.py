@@ -83,7 +83,7 @@ aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_st
         instance_factors="projected",
         strict=False,
         max_iter=100,
-        tol=1e-5,
+        tol=1e-4,
         device="auto",
         dtype="float64",
         random_state=None,
@@ -294,7 +294,7 @@ def _projected(loss, X, theta, *, max_iter, tol):
         method="L-BFGS-B",
         bounds=Bounds(lower, np.inf),
         callback=lambda intermediate_result: loss.record(latest["value"], latest["parts"]),
-        options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 0.1 * tol, "gtol": 1e-8},
+        options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 0.01 * tol, "gtol": 1e-8},
     )
     # Status 2 is a line search that ends in rounding, at the optimum or not.
     slope = np.abs(result.x - np.maximum(result.x - result.jac, lower)).max()
@@ -315,7 +315,7 @@ def _free(loss, X, theta, *, max_iter, tol):
         adam.zero_grad()
         value, parts = loss.backward(X, theta, Y)
         loss.record(value, parts)
-        if value < best - tol * abs(best if np.isfinite(best) else 0.0):
+        if value < best - 0.1 * tol * abs(best if np.isfinite(best) else 0.0):
             improved = step
         if value < best:
             best, best_X = value, X.detach().clone()

@@ -51,13 +51,13 @@ def encode_labels(y):
     if known.dtype.kind in "fc":
         assert_all_finite(known, input_name="y")
     check_classification_targets(known)
-    classes, codes = np.unique(known, return_inverse=True)
+    classes = np.unique(known)
     if len(classes) == 1:
         raise ValueError(
             f"y has one class only ({classes.tolist()[0]!r}), but a classifier needs labelled rows of at least two."
         )
     full = np.full(len(y), UNLABELLED)
-    full[labelled] = codes
+    full[labelled] = np.searchsorted(classes, known)
     return classes, full
 
 

@@ -88,9 +88,11 @@ def sweep(Z, C, v, X, ridge_x, ridge_y, *, block_rows=BLOCK_ROWS):
     -------
     X_new : ndarray of shape (m, d)
         Balanced model factors after the sweep.
-    objective : float
+    before : float
         F(X, Y(X)) at the X passed in, which costs nothing: with b_i the right-hand side of row i,
         min_y of its terms is sum_u c_iu z_iu^2 - b_i . y_i.
+    after : float
+        F after the sweep, at the new factors of both sides; another Y(X_new) can only be lower.
     """
     return finish_sweep(X, sweep_sums(Z, C, v, X, ridge_y, block_rows=block_rows), ridge_x, ridge_y)
 
@@ -151,12 +153,19 @@ def sweep_moments(moments, X, ridge_x, ridge_y):
 
 
 def finish_sweep(X, sums, ridge_x, ridge_y):
-    """Balanced new model factors and F at X, from the `sweep_sums` of all rows."""
+    """Balanced new model factors, and F before and after, from the `sweep_sums` of all rows."""
     left, right, gram, fit = sums
-    objective = fit + ridge_x * float(np.sum(X**2))
     d = X.shape[1]
-    X_new = _solve_packed(_add_ridge(np.ascontiguousarray(left.T), ridge_x, d), right.T.copy()).T
-    return balance(X_new, gram, ridge_x, ridge_y), objective
+    packed = _add_ridge(np.ascontiguousarray(left.T), ridge_x, d)
+    slope = right - _packed_times(packed, X)
+    X_new = _solve_packed(packed, right.T.copy()).T
+    balanced = balance(X_new, gram, ridge_x, ridge_y)
+    before = fit + ridge_x * float(np.sum(X**2))
+    # A quadratic falls by slope . step / 2 to its minimum, and slope here is half of a gradient; balancing keeps the
+    # reconstruction and makes both penalties equal.
+    penalties = ridge_x * np.sum(X_new**2) + ridge_y * np.trace(gram)
+    after = before - np.sum(slope * (X_new - X)) - (penalties - 2.0 * ridge_x * np.sum(balanced**2))
+    return balanced, before, float(after)
 
 
 def balance(X, gram, ridge_x, ridge_y):
@@ -240,6 +249,19 @@ def _packed_products(U, V):
     """Lower triangles of the outer products u v' of the columns of two (d, B) arrays, packed by columns: (p, B)."""
     d = len(U)
     return np.concatenate([U[j:] * V[j] for j in range(d)])
+
+
+def _packed_times(A, X):
+    """A_u x_u for each of the packed symmetric matrices A (p, m) and each row of X (m, d)."""
+    d = X.shape[1]
+    product = np.zeros_like(X)
+    start = 0
+    for j in range(d):
+        column = A[start : start + d - j]
+        product[:, j:] += (column * X[:, j]).T
+        product[:, j] += np.einsum("ku,uk->u", column[1:], X[:, j + 1 :])
+        start += d - j
+    return product
 
 
 def _add_ridge(A, ridge, d):

@@ -20,7 +20,7 @@ from cfens_stack.least_squares import BLOCK_ROWS, blocks
 
 MAX_ITER = 100
 START_ROWS = 4096  # rows that the start is taken from: it saves two or three passes over all of them
-DECREMENT_TOLERANCE = 1e-8  # nats: Newton's last step goes far below it
+DECREMENT_TOLERANCE = 1e-4  # nats, of which chance moves about one: Newton's last step goes far below it
 ROUNDING = 1e-12
 
 
@@ -84,7 +84,9 @@ def logistic_sums(a, b, Z, observed, targets, v, unit):
         larger = np.reciprocal(np.add(tail, 1.0, out=spare), out=spare)
         p *= larger
         np.multiply(p, larger, out=curvature)
-        np.copyto(p, larger, where=u >= 0.0)
+        larger -= 0.5
+        np.copysign(larger, u, out=p)  # several times faster than a choice by mask
+        p += 0.5
         p -= targets[rows]
         slope = np.multiply(p, weight, out=p)
         gradient += np.einsum("iu,iu->u", slope, x), ones[rows] @ slope

@@ -48,6 +48,7 @@ VARIANTS = {
     "no calibration slopes": RawColumns(),
     "weights of 0 and more": CFEnsemble(nonnegative=True),
     "smoothing 0.001": CFEnsemble(smoothing=0.001),
+    "tol=1e-6 instead of 1e-4": CFEnsemble(tol=1e-6, max_iter=1000),
     "identity link": CFEnsemble(link="identity"),
     "confidence: certainty": CFEnsemble(confidence="certainty"),
     "confidence: calibration": CFEnsemble(confidence="calibration"),

@@ -32,8 +32,7 @@ def test_spectral_start_is_the_optimum_of_complete_data(latent_dim, lambda_reg):
     v = np.random.default_rng(1).uniform(0.5, 2.0, len(v))
     ridge_x, ridge_y = ridges(C, v, lambda_reg)
     X = spectral_start(Z.T @ (v[:, None] * Z), latent_dim, ridge_x, ridge_y, exact=True)
-    swept, before = sweep(Z, C[0], v, X, ridge_x, ridge_y)
-    _, after = sweep(Z, C[0], v, swept, ridge_x, ridge_y)
+    swept, before, after = sweep(Z, C[0], v, X, ridge_x, ridge_y)
     assert after == pytest.approx(before, rel=1e-10)
     np.testing.assert_allclose(swept @ swept.T, X @ X.T, atol=1e-8)
     # |X|^2 and |Y|^2 of a component cost 2 threshold times its singular value: the nuclear norm.
@@ -66,7 +65,7 @@ def test_no_start_at_random_does_better(seed):
     for _ in range(3):
         X = rng.standard_normal((10, 4))
         for _ in range(200):
-            X, value = sweep(Z, C, v, X, ridge_x, ridge_y)
+            X, value, _ = sweep(Z, C, v, X, ridge_x, ridge_y)
         assert values[-1] <= value / C.sum() * (1 + 1e-6)
 
 

@@ -54,8 +54,8 @@ def test_a_sweep_by_groups_is_the_sweep_over_rows():
     apart = C.copy()
     apart[np.argmax(C[:, 0] > 0), 0] *= 1 + 1e-13
     assert second_moments(Z, apart, v) is None
-    grouped, value = sweep_moments(second_moments(Z, C, v), X, 0.7, 0.3)
-    plain, expected = sweep(Z, apart, v, X, 0.7, 0.3)
+    grouped, value, _ = sweep_moments(second_moments(Z, C, v), X, 0.7, 0.3)
+    plain, expected, _ = sweep(Z, apart, v, X, 0.7, 0.3)
     np.testing.assert_allclose(grouped, plain, rtol=1e-7, atol=1e-9)
     assert value == pytest.approx(expected, rel=1e-10)
     np.testing.assert_allclose(fold_in(Z, C, X, 0.3), fold_in(Z, apart, X, 0.3), rtol=1e-9, atol=1e-10)

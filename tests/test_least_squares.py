@@ -62,7 +62,7 @@ def test_sweep_solves_the_model_factors_up_to_a_change_of_basis(shape):
     v = np.maximum(v, 1.0)
     Y = slow_fold_in(Z, C, X, 0.3)
     expected = slow_model_factors(Z, C, v, Y, 0.7)
-    balanced, _ = sweep(Z, C, v, X, 0.7, 0.3)
+    balanced, *_ = sweep(Z, C, v, X, 0.7, 0.3)
     np.testing.assert_allclose(balanced, balance(expected, Y.T @ (v[:, None] * Y), 0.7, 0.3), rtol=1e-6, atol=1e-7)
 
 
@@ -87,9 +87,24 @@ def test_sweep_reports_the_objective_at_the_factors_passed_in(shape):
     Z, C, v, X = random_problem(**shape)
     v, lambda_reg = np.maximum(v, 0.5), 0.05
     ridge_x, ridge_y = ridges(C, v, lambda_reg)
-    _, value = sweep(Z, C, v, X, ridge_x, ridge_y)
+    _, value, _ = sweep(Z, C, v, X, ridge_x, ridge_y)
     brute = reconstruction(Z, C, v, X, slow_fold_in(Z, C, X, ridge_y), lambda_reg)
     assert value / np.sum(v @ C) == pytest.approx(brute, rel=1e-10)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_sweep_reports_the_objective_after_it(shape):
+    """The best X for the Y of the old one, both penalties balanced by a change of basis: F by twins of each step."""
+    Z, C, v, X = random_problem(**shape)
+    v = np.maximum(v, 0.5)
+    Y = slow_fold_in(Z, C, X, 0.3)
+    X_new = slow_model_factors(Z, C, v, Y, 0.7)
+    # Over all changes of basis the smallest sum of the penalties is twice the nuclear norm of X_new Y', weighted.
+    nuclear = np.linalg.svd(np.sqrt(0.7) * X_new @ (np.sqrt(0.3 * v)[:, None] * Y).T, compute_uv=False).sum()
+    expected = v @ np.sum(C * (Z - Y @ X_new.T) ** 2, axis=1) + 2.0 * nuclear
+    balanced, before, after = sweep(Z, C, v, X, 0.7, 0.3)
+    assert after == pytest.approx(expected, rel=1e-10)
+    assert sweep(Z, C, v, balanced, 0.7, 0.3)[1] <= after <= before
 
 
 @pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
@@ -124,8 +139,8 @@ def test_row_weights_count_copies():
     copies = np.repeat(np.arange(len(Z)), v.astype(int))
     ones = np.ones(len(copies))
     assert ridges(C, v, 0.1) == pytest.approx(ridges(C[copies], ones, 0.1))
-    weighted, value = sweep(Z, C, v, X, 0.7, 0.3)
-    repeated, repeated_value = sweep(Z[copies], C[copies], ones, X, 0.7, 0.3)
+    weighted, value, _ = sweep(Z, C, v, X, 0.7, 0.3)
+    repeated, repeated_value, _ = sweep(Z[copies], C[copies], ones, X, 0.7, 0.3)
     np.testing.assert_allclose(weighted, repeated, rtol=1e-8, atol=1e-10)
     assert value == pytest.approx(repeated_value, rel=1e-10)
 
@@ -161,7 +176,7 @@ def test_shared_confidence_is_the_broadcast_one(n):
     c = np.random.default_rng(1).gamma(2.0, size=Z.shape[1])
     C = np.tile(c, (len(Z), 1))
     np.testing.assert_allclose(fold_in(Z, c, X, 0.3), fold_in(Z, C, X, 0.3), rtol=1e-9, atol=1e-12)
-    (shared, shared_value), (full, full_value) = (sweep(Z, conf, v, X, 0.7, 0.3) for conf in (c, C))
+    (shared, shared_value, _), (full, full_value, _) = (sweep(Z, conf, v, X, 0.7, 0.3) for conf in (c, C))
     np.testing.assert_allclose(shared, full, rtol=1e-7, atol=1e-9)
     assert shared_value == pytest.approx(full_value, rel=1e-10)
 
@@ -172,7 +187,8 @@ def test_blocks_of_rows_do_not_show(shared):
     Z, C, v, X = random_problem()
     C = C[0] + 0.5 if shared else C
     np.testing.assert_allclose(fold_in(Z, C, X, 0.3, block_rows=7), fold_in(Z, C, X, 0.3), rtol=1e-12, atol=1e-13)
-    (small, small_value), (large, large_value) = (sweep(Z, C, v, X, 0.7, 0.3, block_rows=rows) for rows in (7, 2048))
+    small, small_value, _ = sweep(Z, C, v, X, 0.7, 0.3, block_rows=7)
+    large, large_value, _ = sweep(Z, C, v, X, 0.7, 0.3, block_rows=2048)
     np.testing.assert_allclose(small, large, rtol=1e-8, atol=1e-10)
     assert small_value == pytest.approx(large_value, rel=1e-12)
 
@@ -185,7 +201,7 @@ def test_blocks_cover_every_row_once_in_order(n, size):
 @pytest.mark.parametrize("storage", ["read-only memmap", "Fortran order", "every second row"])
 def test_any_memory_layout_is_read_and_left_alone(storage, tmp_path):
     Z, C, v, X = random_problem()
-    expected_Y, (expected_X, expected_value) = fold_in(Z, C, X, 0.3), sweep(Z, C, v, X, 0.7, 0.3)
+    expected_Y, (expected_X, expected_value, _) = fold_in(Z, C, X, 0.3), sweep(Z, C, v, X, 0.7, 0.3)
     given = {}
     for name, array in {"Z": Z, "C": C, "v": v, "X": X}.items():
         if storage == "read-only memmap":
@@ -197,7 +213,7 @@ def test_any_memory_layout_is_read_and_left_alone(storage, tmp_path):
             given[name] = np.repeat(array, 2, axis=0)[::2]
         given[name].flags.writeable = False
     np.testing.assert_allclose(fold_in(given["Z"], given["C"], given["X"], 0.3), expected_Y, rtol=1e-10, atol=1e-12)
-    X_new, value = sweep(given["Z"], given["C"], given["v"], given["X"], 0.7, 0.3)
+    X_new, value, _ = sweep(given["Z"], given["C"], given["v"], given["X"], 0.7, 0.3)
     np.testing.assert_allclose(X_new, expected_X, rtol=1e-7, atol=1e-9)
     assert value == pytest.approx(expected_value, rel=1e-12)
 
@@ -263,8 +279,8 @@ def test_objective_never_rises():
         ridge_x, ridge_y = ridges(C, v, 0.01)
         values = []
         for _ in range(40):
-            X, value = sweep(Z, C, v, X, ridge_x, ridge_y)
-            values.append(value)
+            X, before, after = sweep(Z, C, v, X, ridge_x, ridge_y)
+            values += before, after
         assert np.all(np.diff(values) <= 1e-12 * values[0])
 
 
@@ -291,7 +307,7 @@ def test_balanced_sweeps_get_further_in_15_than_plain_als_in_200(seed):
 
     X = start
     for _ in range(15):
-        X, _ = sweep(Z, C, v, X, ridge_x, ridge_y)
+        X, *_ = sweep(Z, C, v, X, ridge_x, ridge_y)
     assert reconstruction(Z, C, v, X, fold_in(Z, C, X, ridge_y), lambda_reg) <= plain
 
 
