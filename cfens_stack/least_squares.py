@@ -14,16 +14,14 @@ ridge_x      scalar          lambda sum(v C) / m, likewise lambda sum(v)
 A            (p, B)          lower triangles of B symmetric d x d matrices, packed by columns, p = d (d + 1) / 2
 ===========  ==============  ==========================================================================
 
-The instance axis comes last inside a block, so that every elementary step of the factorisation is one operation on a
-contiguous vector of B numbers and no Python loop runs over rows.
-
 A sweep minimises, first over Y and then over X,
 
     F(X, Y) = sum_iu v_i c_iu (z_iu - x_u . y_i)^2 + ridge_y sum_i v_i |y_i|^2 + ridge_x |X|^2,
 
 which is objective (1) times sum(v C). Row i's optimum does not depend on v_i: what training sees is what fold-in gives.
 
-Where numba is installed (extra `fast`) and the rows are many, `least_squares_numba` passes over them instead.
+`row_systems` solves for Y; where numba is installed (extra `fast`) and the rows are many, `least_squares_numba` passes
+over them instead.
 
 Rows with the same confidence c share one factorisation: y_i = K z_i with K = (X' D_c X + ridge_y I)^-1 X' D_c. All that
 a sweep sums over them, their second moment G = sum_i v_i z_i z_i' determines: the sum of v y y' is K G K', that of
@@ -36,13 +34,14 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from cfens_stack.confidence_groups import confidence_groups
+from cfens_stack.row_systems import RowSystems, packed_order, triangle
 
-BLOCK_ROWS = 1024  # keeps a block of L (d^2 B doubles) within a 1 MB L2 cache up to d around 11
+BLOCK_ROWS = 1024
 COMPILED_FROM = 8192  # rows; for fewer, loading numba (most of a second) costs more than it saves
 COMPILED_ROWS = 8192  # handed over at a time, so that what has to be copied for it (strides, float32) stays small
 
 
-def fold_in(Z, C, X, ridge_y, *, block_rows=BLOCK_ROWS):
+def fold_in(Z, C, X, ridge_y, *, block_rows=None):
     """Closed-form instance factors of every row, given the model factors: the first half of (4).
 
     Parameters
@@ -51,7 +50,8 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=BLOCK_ROWS):
     C : ndarray of shape (n, m) or (m,)
     X : ndarray of shape (m, d)
     ridge_y : float, > 0
-    block_rows : int, default=1024
+    block_rows : int, default=None
+        Rows worked on at a time where a row has its own system; by default as many as suit the caches.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=BLOCK_ROWS):
     Y = np.empty((n, d), dtype=np.result_type(Z, X))
     if C.ndim == 1:
         K = _shared_solution(C, X, ridge_y)
-        for rows in blocks(n, block_rows):
+        for rows in blocks(n):
             Y[rows] = Z[rows] @ K.T
         return Y
     if groups := confidence_groups(C):
@@ -74,12 +74,13 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=BLOCK_ROWS):
             kernel.fold_in(*_doubles(Z[rows], C[rows], X), float(ridge_y), part)
             Y[rows] = part
         return Y
-    for rows in blocks(n, block_rows):
-        Y[rows] = _fold_in_block(Z[rows], C[rows], X, ridge_y)[0].T
+    systems = RowSystems(X, ridge_y, block_rows or n, Y.dtype)
+    for rows in blocks(n, systems.rows):
+        Y[rows] = systems.solve(Z[rows], C[rows], C[rows] * Z[rows]).T
     return Y
 
 
-def sweep(Z, C, v, X, ridge_x, ridge_y, *, block_rows=BLOCK_ROWS):
+def sweep(Z, C, v, X, ridge_x, ridge_y, *, block_rows=None):
     """One fused ALS sweep: Y from X and, in the same pass over Z and C, X from Y; then both are balanced.
 
     Each block's instance factors enter the normal equations of the model factors at once and are not kept.
@@ -90,21 +91,21 @@ def sweep(Z, C, v, X, ridge_x, ridge_y, *, block_rows=BLOCK_ROWS):
         Balanced model factors after the sweep.
     before : float
         F(X, Y(X)) at the X passed in, which costs nothing: with b_i the right-hand side of row i,
-        min_y of its terms is sum_u c_iu z_iu^2 - b_i . y_i.
+        min_y of its terms is sum_u c_iu z_iu^2 - b_i . y_i, and sum_i v_i b_i . y_i is that of X times `right`.
     after : float
         F after the sweep, at the new factors of both sides; another Y(X_new) can only be lower.
     """
     return finish_sweep(X, sweep_sums(Z, C, v, X, ridge_y, block_rows=block_rows), ridge_x, ridge_y)
 
 
-def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=BLOCK_ROWS):
+def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=None):
     """What the rows contribute to a sweep; over partitions of the rows, contributions add up.
 
     Returns
     -------
-    left : ndarray of shape (m, p)
+    left : ndarray of shape (p, m)
         Normal equations of the model factors, packed.
-    right : ndarray of shape (m, d)
+    right : ndarray of shape (d, m)
     gram : ndarray of shape (d, d)
         Y'VY.
     fit : float
@@ -112,21 +113,22 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=BLOCK_ROWS):
     """
     if C.ndim == 1:
         return _group_sums([(C, second_moment(Z, v))], X, ridge_y)
-    left, right, gram, fit = _no_sums(X)
+    left, right, gram, squares = _no_sums(X)
     if kernel := _compiled(Z, C):
         for rows in blocks(len(Z), COMPILED_ROWS):
-            fit += kernel.sweep_sums(*_doubles(Z[rows], C[rows], v[rows], X), float(ridge_y), left, right, gram)
-        return left, right, gram, fit
-    for rows in blocks(len(Z), block_rows):
-        Z_b, C_b, v_b = Z[rows], C[rows], v[rows]
-        Y_b, b = _fold_in_block(Z_b, C_b, X, ridge_y)
-        weighted = Y_b * v_b
-        left += C_b.T @ _packed_products(weighted, Y_b).T
-        CZ = C_b * Z_b
-        right += CZ.T @ weighted.T
-        gram += weighted @ Y_b.T
-        fit += float(v_b @ np.einsum("bu,bu->b", CZ, Z_b) - np.einsum("kb,kb->", weighted, b))
-    return left, right, gram, fit
+            squares += kernel.sweep_sums(*_doubles(Z[rows], C[rows], v[rows], X), float(ridge_y), left, right, gram)
+    else:
+        systems = RowSystems(X, ridge_y, block_rows or len(Z), np.result_type(Z, C, X))
+        for rows in blocks(len(Z), systems.rows):
+            Z_b, C_b, v_b = Z[rows], C[rows], v[rows].astype(systems.dtype, copy=False)
+            CZ = C_b * Z_b
+            Y_b = systems.solve(Z_b, C_b, CZ)
+            weighted = Y_b * v_b
+            left += systems.products(weighted, Y_b) @ C_b
+            right += weighted @ CZ
+            gram += weighted @ Y_b.T
+            squares += float(v_b @ np.einsum("bu,bu->b", CZ, Z_b))
+    return left, right, gram, squares - float(np.sum(X.T * right))
 
 
 def second_moments(Z, C, v):
@@ -156,11 +158,14 @@ def finish_sweep(X, sums, ridge_x, ridge_y):
     """Balanced new model factors, and F before and after, from the `sweep_sums` of all rows."""
     left, right, gram, fit = sums
     d = X.shape[1]
-    packed = _add_ridge(np.ascontiguousarray(left.T), ridge_x, d)
-    slope = right - _packed_times(packed, X)
-    X_new = _solve_packed(packed, right.T.copy()).T
-    balanced = balance(X_new, gram, ridge_x, ridge_y)
     before = fit + ridge_x * float(np.sum(X**2))
+    A = np.empty((len(X), d, d))
+    columns, rows = packed_order(d)
+    A[:, rows, columns] = A[:, columns, rows] = left.T
+    A[:, range(d), range(d)] += ridge_x
+    slope = right.T - (A @ X[:, :, None])[:, :, 0]
+    X_new = np.linalg.solve(A, right.T[:, :, None])[:, :, 0]
+    balanced = balance(X_new, gram, ridge_x, ridge_y)
     # A quadratic falls by slope . step / 2 to its minimum, and slope here is half of a gradient; balancing keeps the
     # reconstruction and makes both penalties equal.
     penalties = ridge_x * np.sum(X_new**2) + ridge_y * np.trace(gram)
@@ -218,15 +223,14 @@ def _shared_solution(c, X, ridge_y):
 
 def _group_sums(moments, X, ridge_y):
     """`sweep_sums` of the rows behind `second_moments`."""
-    d = X.shape[1]
-    columns, rows = np.triu_indices(d)  # the order of a packed lower triangle
+    columns, rows = packed_order(X.shape[1])
     left, right, gram, fit = _no_sums(X)
     for c, G in moments:
         K = _shared_solution(c, X, ridge_y)
         KG = K @ G
         KGK = KG @ K.T
-        left += np.outer(c, KGK[rows, columns])
-        right += c[:, None] * KG.T
+        left += np.outer(KGK[rows, columns], c)
+        right += KG * c
         gram += KGK
         fit += float(c @ np.diag(G) - np.sum(KG * (X.T * c)))
     return left, right, gram, fit
@@ -234,61 +238,7 @@ def _group_sums(moments, X, ridge_y):
 
 def _no_sums(X):
     m, d = X.shape
-    return np.zeros((m, d * (d + 1) // 2)), np.zeros((m, d)), np.zeros((d, d)), 0.0
-
-
-def _fold_in_block(Z, C, X, ridge_y):
-    """Y (d, B) of a block, and its right-hand sides b (d, B)."""
-    d = X.shape[1]
-    b = X.T @ (C * Z).T
-    A = _packed_products(X.T, X.T) @ C.T
-    return _solve_packed(_add_ridge(A, ridge_y, d), b.copy()), b
-
-
-def _packed_products(U, V):
-    """Lower triangles of the outer products u v' of the columns of two (d, B) arrays, packed by columns: (p, B)."""
-    d = len(U)
-    return np.concatenate([U[j:] * V[j] for j in range(d)])
-
-
-def _packed_times(A, X):
-    """A_u x_u for each of the packed symmetric matrices A (p, m) and each row of X (m, d)."""
-    d = X.shape[1]
-    product = np.zeros_like(X)
-    start = 0
-    for j in range(d):
-        column = A[start : start + d - j]
-        product[:, j:] += (column * X[:, j]).T
-        product[:, j] += np.einsum("ku,uk->u", column[1:], X[:, j + 1 :])
-        start += d - j
-    return product
-
-
-def _add_ridge(A, ridge, d):
-    """Add ridge to the d diagonals of a packed A, in place: column j starts with its diagonal and has d - j entries."""
-    A[np.concatenate([[0], np.cumsum(np.arange(d, 1, -1))])] += ridge
-    return A
-
-
-def _solve_packed(A, b):
-    """Solve B positive definite systems at once by A = L D L'; A (p, B) and b (d, B) are overwritten."""
-    d, B = b.shape
-    L = np.empty((d, d, B), dtype=A.dtype)
-    D = np.empty((d, B), dtype=A.dtype)
-    start = 0
-    for j in range(d):
-        column = A[start : start + d - j]
-        start += d - j
-        if j:
-            column -= np.einsum("ikb,kb->ib", L[j:, :j], L[j, :j] * D[:j])
-        D[j] = column[0]
-        np.divide(column[1:], column[0], out=L[j + 1 :, j])
-    for j in range(1, d):
-        b[j] -= np.einsum("kb,kb->b", L[j, :j], b[:j])
-    b /= D
-    for j in range(d - 2, -1, -1):
-        b[j] -= np.einsum("kb,kb->b", L[j + 1 :, j], b[j + 1 :])
-    return b
+    return np.zeros((triangle(d), m)), np.zeros((d, m)), np.zeros((d, d)), 0.0
 
 
 def _compiled(Z, C):

@@ -155,9 +155,9 @@ def fold_in(Z, C, X, ridge_y, Y):
 
 @njit(float64(READ_MATRIX, READ_MATRIX, READ_VECTOR, READ_MATRIX, float64, MATRIX, MATRIX, MATRIX), **OPTIONS)
 def sweep_sums(Z, C, v, X, ridge_y, left, right, gram):
-    """Add what the rows contribute to left (m, p), right (m, d) and gram (d, d); returns their part of the fit."""
+    """Add what the rows contribute to left (p, m), right (d, m) and gram (d, d); returns sum_iu v_i c_iu z_iu^2."""
     XT, P, buffers = _prepare(X)
-    C_b, CZ, A, b, _, weighted = buffers
+    C_b, CZ, A, _, _, weighted = buffers
     fit = 0.0
     for start in range(0, len(Z), BLOCK_ROWS):
         size = min(BLOCK_ROWS, len(Z) - start)
@@ -168,7 +168,6 @@ def sweep_sums(Z, C, v, X, ridge_y, left, right, gram):
         for k in range(len(XT)):
             for i in range(size):
                 weighted[k, i] = v[start + i] * y[k, i]
-                fit -= weighted[k, i] * b[k, i]
             weighted[k, size:] = 0.0
         row = 0
         for j in range(len(XT)):
@@ -176,7 +175,7 @@ def sweep_sums(Z, C, v, X, ridge_y, left, right, gram):
                 for i in range(BLOCK_ROWS):
                     A[row, i] = weighted[k, i] * y[j, i]
                 row += 1
-        left += np.dot(C_b.T, A.T)
-        right += np.dot(CZ.T, weighted.T)
+        left += np.dot(A, C_b)
+        right += np.dot(weighted, CZ)
         gram += np.dot(weighted, y.T)
     return fit

@@ -75,9 +75,9 @@ def test_sweep_sums_are_the_normal_equations_of_the_model_factors(shared):
     weights = v[:, None] * np.broadcast_to(C, Z.shape)
     left, right, gram, fit = sweep_sums(Z, C, v, X, 0.3)
     packed = np.array([(k, j) for j in range(3) for k in range(j, 3)])
-    expected = np.einsum("iu,ik,il->ukl", weights, Y, Y)[:, packed[:, 0], packed[:, 1]]
+    expected = np.einsum("iu,ik,il->klu", weights, Y, Y)[packed[:, 0], packed[:, 1]]
     np.testing.assert_allclose(left, expected, rtol=1e-9)
-    np.testing.assert_allclose(right, (weights * Z).T @ Y, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(right, Y.T @ (weights * Z), rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(gram, Y.T @ (v[:, None] * Y), rtol=1e-9)
     assert fit == pytest.approx(np.sum(weights * (Z - Y @ X.T) ** 2) + 0.3 * v @ np.sum(Y**2, axis=1), rel=1e-10)
 
