@@ -131,7 +131,8 @@ def training_confidence(problem, settings):
     cells = np.where(np.isfinite(problem.R), problem.C, 0.0)
     targets = problem.layout.targets(problem.y)
     C = label_aware(cells, problem.R, targets, problem.labelled, problem.v, settings.rho)
-    return C * mean_one_scale(C, problem.v)
+    C *= mean_one_scale(C, problem.v)
+    return C
 
 
 def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):

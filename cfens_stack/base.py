@@ -243,7 +243,7 @@ class BaseCFEnsemble(
 
     def _scored_columns(self, R, v):
         """Which columns in use have a prediction in a row of positive weight: ndarray of bool, shape (q,)."""
-        return np.isfinite(R[v > 0][:, self._layout.columns]).any(axis=0)
+        return (np.isfinite(R[:, self._layout.columns]) & (v > 0)[:, None]).any(axis=0)
 
     def _models_with_predictions(self, observed):
         """Which models have scored a row of positive weight, given which columns have; warns of the others."""

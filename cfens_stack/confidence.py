@@ -5,6 +5,8 @@ C is >= 0 and 0 exactly where a prediction is missing. Only ratios count: the tr
 
 import numpy as np
 
+from cfens_stack.least_squares import blocks, weighted_total
+
 CONFIDENCES = ("uniform", "certainty", "calibration")
 CERTAINTY_FLOOR = 0.1  # |2r - 1| alone would give r = 0.5 no weight, and an all-0.5 row no factors (mistake 6)
 
@@ -67,25 +69,28 @@ def label_aware(C, R, targets, labelled, v, rho):
     -------
     C : ndarray of shape (n, m)
     """
-    q = truth_probability(R, targets)
-    count, total = mean_sums(known_truth(C, q, labelled), v)
-    return C if count == 0 else reweighted(C, q * (count / total), labelled, rho)
+    q = known_truth(C, R, targets, labelled)
+    count, total = mean_sums(q, v)
+    return C if count == 0 else reweighted(C, q, labelled, rho, scale=count / total)
 
 
-def truth_probability(R, targets):
-    """q of equation (4): the probability that each cell gives to the row's own class. Shape (n, m)."""
-    r = np.clip(np.nan_to_num(R), 0.0, 1.0)
-    return np.where(targets == 1, r, 1.0 - r)
+def known_truth(C, R, targets, labelled):
+    """q of equation (4), the probability that a cell gives to the row's own class; 0 where nobody knows it. (n, m)."""
+    q = np.empty(R.shape)
+    for rows in blocks(len(R)):
+        r = np.clip(R[rows], 0.0, 1.0)
+        known = labelled[rows, None] & (C[rows] > 0)
+        q[rows] = np.where(known, np.where(targets[rows] == 1, r, 1.0 - r), 0.0)
+    return q
 
 
-def known_truth(C, q, labelled):
-    """The cells of q that are rescaled to mean 1: labelled and observed; 0 elsewhere."""
-    return np.where(labelled[:, None] & (C > 0), q, 0.0)
-
-
-def reweighted(C, q, labelled, rho):
-    """C (rho + (1 - rho) q), with q = 1 in unlabelled rows."""
-    return C * (rho + (1.0 - rho) * np.where(labelled[:, None], q, 1.0))
+def reweighted(C, q, labelled, rho, scale):
+    """C (rho + (1 - rho) scale q), with C itself in unlabelled rows."""
+    weighted = ((1.0 - rho) * scale) * q
+    weighted += rho
+    weighted[~labelled] = 1.0
+    weighted *= C
+    return weighted
 
 
 def mean_one_scale(C, v):
@@ -96,7 +101,7 @@ def mean_one_scale(C, v):
 
 def mean_sums(C, v):
     """Weight of the positive cells of C (n, m), and the sum of C, over rows weighted by v."""
-    return float(np.sum(v @ (C > 0))), float(np.sum(v @ C))
+    return float(np.sum(weighted_total(v, lambda C: C > 0, C))), float(np.sum(v @ C))
 
 
 def check_confidence(confidence, R, y, used=...):

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cfens_stack.least_squares import blocks
+
 logger = logging.getLogger(__name__)
 
 LAYOUTS = ("auto", "positive", "model-major", "class-major", "scores")
@@ -87,15 +89,20 @@ def layout_sums(R, n_classes):
         Predictions of all classes by one model, where columns are read model by model and class by class; and those
         that do not sum to 1.
     """
-    observed = np.isfinite(R).sum(axis=0)
-    outside = (np.abs(R - 0.5) > 0.5 + SUM_TOLERANCE).sum(axis=0)
+    m = R.shape[1]
+    observed, outside = np.zeros(m, dtype=int), np.zeros(m, dtype=int)
     complete, violated = np.zeros(2, dtype=int), np.zeros(2, dtype=int)
-    if R.shape[1] % n_classes == 0:
-        for i, order in enumerate(CLASS_ORDERS):
-            columns = _one_column_a_class(np.arange(R.shape[1]), n_classes, order).columns
-            sums = R[:, columns].reshape(len(R), R.shape[1] // n_classes, n_classes).sum(axis=2)
-            complete[i] = np.isfinite(sums).sum()
-            violated[i] = (np.abs(sums - 1.0) > SUM_TOLERANCE).sum()
+    orders = [
+        _one_column_a_class(np.arange(m), n_classes, order).columns for order in CLASS_ORDERS * (m % n_classes == 0)
+    ]
+    for rows in blocks(len(R)):
+        R_b = R[rows]
+        observed += np.isfinite(R_b).sum(axis=0)
+        outside += (np.abs(R_b - 0.5) > 0.5 + SUM_TOLERANCE).sum(axis=0)
+        for i, columns in enumerate(orders):
+            sums = R_b[:, columns].reshape(len(R_b), m // n_classes, n_classes).sum(axis=2)
+            complete[i] += np.isfinite(sums).sum()
+            violated[i] += (np.abs(sums - 1.0) > SUM_TOLERANCE).sum()
     return observed, outside, complete, violated
 
 

@@ -214,6 +214,11 @@ def blocks(n, block_rows=BLOCK_ROWS):
     return [slice(start, min(start + block_rows, n)) for start in range(0, n, block_rows)]
 
 
+def weighted_total(v, function, *arrays):
+    """Sum of v_i function(...)_i over rows i, by blocks: nothing as large as the arrays (n, ...) is made on the way."""
+    return sum(v[rows] @ function(*(array[rows] for array in arrays)) for rows in blocks(len(v)))
+
+
 def _shared_solution(c, X, ridge_y):
     """K (d, m), which maps the predictions of a row with confidence c to its instance factors."""
     XC = X.T * c

@@ -8,6 +8,8 @@ log-ratio, log(r_k + e) minus its mean over the classes; for two classes that is
 import numpy as np
 from scipy.special import expit, softmax
 
+from cfens_stack.least_squares import blocks, weighted_total
+
 LINKS = ("logit", "identity")
 LARGEST_SCORE = 1e100
 
@@ -34,6 +36,13 @@ def apply_link(R, link, smoothing, n_outputs):
     """
     if link == "identity":
         return np.asarray(R, dtype=np.result_type(R, np.float32))
+    G = np.empty(R.shape, dtype=np.result_type(R, np.float32))
+    for rows in blocks(len(R)):  # large intermediate arrays would cost more than the logarithms
+        G[rows] = _log_odds(R[rows], smoothing, n_outputs)
+    return G
+
+
+def _log_odds(R, smoothing, n_outputs):
     R = np.clip(R, 0.0, 1.0)
     if n_outputs == 1:
         return np.log(R + smoothing) - np.log((1.0 - R) + smoothing)
@@ -80,7 +89,8 @@ def centre(G, observed, v):
 
 def column_sums(G, observed, v):
     """Weight and sum of the observed cells of each column: two ndarrays of shape (q,)."""
-    return v @ observed, v @ np.where(observed, G, 0.0)
+    count = weighted_total(v, lambda observed: observed, observed)
+    return count, weighted_total(v, lambda G, observed: np.where(observed, G, 0.0), G, observed)
 
 
 def means(count, total):
@@ -90,7 +100,7 @@ def means(count, total):
 
 def squares_about(G, observed, v, mu):
     """Sum of squared deviations of observed cells from mu."""
-    return np.sum(v @ np.where(observed, G - mu, 0.0) ** 2)
+    return np.sum(weighted_total(v, lambda G, observed: np.where(observed, G - mu, 0.0) ** 2, G, observed))
 
 
 def spread(count, squares, mu):
@@ -101,4 +111,7 @@ def spread(count, squares, mu):
 
 def standardise(G, observed, mu, s):
     """Z = (G - mu) / s with 0 in missing cells, as the least-squares kernels want it."""
-    return np.where(observed, (G - mu) / s, 0.0)
+    Z = np.empty(G.shape)
+    for rows in blocks(len(G)):
+        Z[rows] = np.where(observed[rows], (G[rows] - mu) / s, 0.0)
+    return Z

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from cfens_stack.aggregation import loss_sums
-from cfens_stack.confidence import brier_sums, known_truth, mean_sums, reweighted, truth_probability
+from cfens_stack.confidence import brier_sums, known_truth, mean_sums, reweighted
 from cfens_stack.layout import layout_sums
 from cfens_stack.least_squares import fold_in, sweep_sums
 from cfens_stack.link import apply_link, column_sums, refuse_large_scores, squares_about, standardise
@@ -108,17 +108,16 @@ def scale_confidence(part, factor):
 
 
 def truth(part, layout):
-    a = truth_probability(part.R, layout.targets(part.y))
     cells = np.where(np.isfinite(part.R), part.C, 0.0)
-    return replace(part, a=a, C_training=cells)
+    return replace(part, a=known_truth(cells, part.R, layout.targets(part.y), part.y >= 0), C_training=cells)
 
 
 def truth_sums(part):
-    return mean_sums(known_truth(part.C_training, part.a, part.y >= 0), part.v)
+    return mean_sums(part.a, part.v)
 
 
 def reweight(part, factor, rho):
-    return replace(part, a=None, C_training=reweighted(part.C_training, part.a * factor, part.y >= 0, rho))
+    return replace(part, a=None, C_training=reweighted(part.C_training, part.a, part.y >= 0, rho, factor))
 
 
 def training_sums(part):

@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from cfens_stack.least_squares import BLOCK_ROWS, blocks
+from cfens_stack.least_squares import BLOCK_ROWS, blocks, weighted_total
 
 MAX_ITER = 100
 START_ROWS = 4096  # rows that the start is taken from: it saves two or three passes over all of them
@@ -56,7 +56,7 @@ def calibration_slopes(Z, observed, targets, v, unit):
 
 def target_sums(targets, v):
     """Weight of each column's class, and of all rows: ndarray of shape (q,), float."""
-    return v @ targets, v.sum()
+    return weighted_total(v, lambda targets: targets, targets), v.sum()
 
 
 def base_log_odds(mass, total):

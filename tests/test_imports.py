@@ -16,8 +16,8 @@ PARSED = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 # A module may import modules of earlier stages only. A new module gets its place here.
 STAGES = [
     {"blas_threads", "confidence_groups", "row_systems", "least_squares_numba"},
-    {"link", "least_squares", "labels", "layout", "confidence", "datasets"}
-    | {"failures", "named_estimators", "orphans"},
+    {"least_squares", "labels", "datasets", "failures", "named_estimators", "orphans"},
+    {"link", "layout", "confidence"},
     {"aggregation", "row_blocks", "fit_metadata", "meta_fit", "scores", "slopes", "splits", "tables"},
     {"objective", "posterior", "training", "base_models", "default_pool", "partition_steps"}
     | {"display", "html_summary"},
