@@ -110,7 +110,7 @@ def train_als(problem, settings):
     )
     fit, W, b = train_aggregator(problem, X, settings)
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
-    return Solution(X, W, b, fit.aggregator_reg, history, len(values), converged and fit.converged)
+    return Solution(X, W, b, fit.aggregator_reg, history, len(values) - 1, converged and fit.converged)
 
 
 def wants_label_aware(problem, settings):
@@ -157,7 +157,7 @@ def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
     -------
     X : ndarray of shape (m, d)
     values : list of float
-        L_recon before each sweep.
+        L_recon before each sweep, and after the last.
     converged : bool
     """
     total = np.sum(v @ np.broadcast_to(C, Z.shape))
@@ -183,9 +183,10 @@ def alternate(X, one_sweep, total, *, max_iter, tol):
     for _ in range(max_iter):
         X, before, after = one_sweep(X)
         values.append(before / total)
-        if before - after <= tol * after:
-            return X, values, True
-    return X, values, False
+        converged = before - after <= tol * after
+        if converged:
+            break
+    return X, [*values, after / total], bool(converged)
 
 
 def spectral_start(gram, latent_dim, ridge_x, ridge_y, exact):

@@ -107,8 +107,8 @@ class CFEnsemble(BaseCFEnsemble):
     scale_ : float
         s, root mean square of the link-scale predictions about their means.
     history_ : dict of ndarrays
-        "reconstruction": objective (1) before each sweep. "supervision": objective (2) at each aggregator step. With
-        trainer="pytorch" both, and "objective" (3), at each iteration.
+        "reconstruction": objective (1) before each sweep and after the last. "supervision": objective (2) at each
+        aggregator step. With trainer="pytorch" both, and "objective" (3), at each iteration.
     n_iter_ : int
         Number of sweeps, L-BFGS iterations or Adam steps.
     converged_ : bool

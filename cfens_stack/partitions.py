@@ -231,7 +231,7 @@ def _train(model, parts, problem):
     fit = _train_aggregator(model, parts, problem, X)
     W, b = link_scale_weights(problem, fit, *aggregator_columns(problem)[:2])
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
-    return Solution(X, W, b, fit.aggregator_reg, history, len(values), converged and fit.converged)
+    return Solution(X, W, b, fit.aggregator_reg, history, len(values) - 1, converged and fit.converged)
 
 
 def _label_aware(parts, problem, rho):
