@@ -156,6 +156,8 @@ def fit_space(rows, trainers, guidance, n_columns, *, guided):
     -------
     Space
     """
+    if not rows:
+        raise ValueError("space is empty: pass Param objects to search over, or None for SEARCH_SPACE.")
     unknown = [row for row in rows if getattr(row, "name", None) not in CFEnsemble().get_params()]
     if unknown:
         raise ValueError(

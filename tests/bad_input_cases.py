@@ -251,6 +251,7 @@ SEARCH = [
     search("sampler a class", TypeError, "sampler=TPESampler is a class: pass an instance, TPESampler(...).", sampler=TPESampler),
     search("pruner a number", ValueError, "The 'pruner' parameter of CFEnsembleSearch must be an object implementing 'prune' or None. Got 3 instead.", pruner=3),
     search("a callback that cannot be called", TypeError, "callbacks holds 3: pass functions (study, trial) -> None.", callbacks=[3]),
+    search("space empty", ValueError, "space is empty: pass Param objects to search over, or None for SEARCH_SPACE.", space=[]),
     search("space of names", ValueError, "space has 'latent_dim', but its entries are Param objects, each named like a parameter of CFEnsemble.", space=["latent_dim"]),
     search("space of a parameter that is none", ValueError, "space has Param(name='depth', …), but its entries are Param objects, each named like a parameter of CFEnsemble.", space=[Param("depth", low=1, high=3)]),
     search("storage a word", ValueError, "storage='trials' is neither a URL nor a journal file: pass 'sqlite:///trials.db', a path that ends in .log, .journal, .jsonl, 'journal:///path', or 'postgresql+psycopg://user@host/database'.", storage="trials"),
