@@ -34,7 +34,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from cfens_stack.confidence_groups import confidence_groups
-from cfens_stack.row_systems import RowSystems, packed_order, triangle
+from cfens_stack.row_systems import RowSystems, packed_order, shared_part, triangle
 
 BLOCK_ROWS = 1024
 COMPILED_FROM = 8192  # rows; for fewer, loading numba (most of a second) costs more than it saves
@@ -58,7 +58,7 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=None):
     Y : ndarray of shape (n, d)
     """
     n, d = Z.shape[0], X.shape[1]
-    Y = np.empty((n, d), dtype=np.result_type(Z, X))
+    Y = np.empty((n, d), dtype=np.result_type(Z, C, X))
     if C.ndim == 1:
         K = _shared_solution(C, X, ridge_y)
         for rows in blocks(n):
@@ -69,10 +69,9 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=None):
             Y[rows] = Z[rows] @ _shared_solution(C[rows[0]], X, ridge_y).T
         return Y
     if kernel := _compiled(Z, C):
+        shared = shared_part(X, Y.dtype)
         for rows in blocks(n, COMPILED_ROWS):
-            part = np.empty((rows.stop - rows.start, d))
-            kernel.fold_in(*_doubles(Z[rows], C[rows], X), float(ridge_y), part)
-            Y[rows] = part
+            kernel.fold_in(*_contiguous(Y.dtype, Z[rows], C[rows]), *shared, ridge_y, Y[rows])
         return Y
     systems = RowSystems(X, ridge_y, block_rows or n, Y.dtype)
     for rows in blocks(n, systems.rows):
@@ -113,14 +112,17 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=None):
     """
     if C.ndim == 1:
         return _group_sums([(C, second_moment(Z, v))], X, ridge_y)
+    dtype = np.result_type(Z, C, X)
     left, right, gram, squares = _no_sums(X)
     if kernel := _compiled(Z, C):
+        shared = shared_part(X, dtype)
         for rows in blocks(len(Z), COMPILED_ROWS):
-            squares += kernel.sweep_sums(*_doubles(Z[rows], C[rows], v[rows], X), float(ridge_y), left, right, gram)
+            arrays = _contiguous(dtype, Z[rows], C[rows], v[rows])
+            squares += kernel.sweep_sums(*arrays, *shared, ridge_y, left, right, gram)
     else:
-        systems = RowSystems(X, ridge_y, block_rows or len(Z), np.result_type(Z, C, X))
+        systems = RowSystems(X, ridge_y, block_rows or len(Z), dtype)
         for rows in blocks(len(Z), systems.rows):
-            Z_b, C_b, v_b = Z[rows], C[rows], v[rows].astype(systems.dtype, copy=False)
+            Z_b, C_b, v_b = Z[rows], C[rows], v[rows].astype(dtype, copy=False)
             CZ = C_b * Z_b
             Y_b = systems.solve(Z_b, C_b, CZ)
             weighted = Y_b * v_b
@@ -170,7 +172,7 @@ def finish_sweep(X, sums, ridge_x, ridge_y):
     # reconstruction and makes both penalties equal.
     penalties = ridge_x * np.sum(X_new**2) + ridge_y * np.trace(gram)
     after = before - np.sum(slope * (X_new - X)) - (penalties - 2.0 * ridge_x * np.sum(balanced**2))
-    return balanced, before, float(after)
+    return balanced.astype(X.dtype, copy=False), before, float(after)
 
 
 def balance(X, gram, ridge_x, ridge_y):
@@ -260,6 +262,6 @@ def _numba_kernel():
     return least_squares_numba
 
 
-def _doubles(*arrays):
-    """The arrays as contiguous float64, copied only where they are not."""
-    return [np.ascontiguousarray(array, dtype=np.float64) for array in arrays]
+def _contiguous(dtype, *arrays):
+    """The arrays in C order, copied only where they are not."""
+    return [np.ascontiguousarray(array, dtype=dtype) for array in arrays]

@@ -32,13 +32,12 @@ class RowSystems:
 
     def __init__(self, X, ridge, rows, dtype):
         m, d = X.shape
-        self.dtype, self.dual = np.dtype(dtype), is_dual(m, d)
+        self.dtype = np.dtype(dtype)
+        self.XT, self.constant, self.dual = shared_part(X, dtype)
         q = m if self.dual else d
         most = min(MOST_ROWS, max(FEWEST_ROWS, FACTOR_BYTES // (q * q * self.dtype.itemsize)))
         self.rows = max(1, min(rows, most))
         self.ridge = self.dtype.type(ridge)
-        self.XT = np.ascontiguousarray(X.T, dtype=dtype)
-        self.constant = (X @ X.T).astype(dtype)[packed_order(m)][:, None] if self.dual else products(self.XT, self.XT)
         self.diagonal = list(accumulate(range(q, 1, -1), initial=0))  # a packed column starts with its diagonal
         # Work arrays in one piece, which malloc keeps for the next sweep; several are given back to the system.
         sizes = [triangle(d), (q + 1) * q, q, q + 1, q, d]
@@ -94,9 +93,16 @@ def eliminate(A, extra, U, inverse, change):
     return solution
 
 
-def is_dual(m, d):
-    """Whether the dual form is the cheaper one."""
-    return d >= DUAL_FROM * m
+def shared_part(X, dtype):
+    """What is the same in all rows: X' (d, m), the matrices without C and the ridge, and whether those are the dual's.
+
+    They are (p, m) for the primal, to be multiplied with C', and (p, 1) for the dual, packed.
+    """
+    m, d = X.shape
+    XT = np.ascontiguousarray(X.T, dtype=dtype)
+    if d >= DUAL_FROM * m:
+        return XT, (X @ X.T).astype(dtype)[packed_order(m)][:, None], True
+    return XT, products(XT, XT), False
 
 
 def triangle(d):

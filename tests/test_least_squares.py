@@ -225,6 +225,20 @@ def test_float32_stays_float32_and_loses_only_its_digits():
     np.testing.assert_allclose(Y, slow_fold_in(Z, C, X, 0.3), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("d", [3, 9])  # primal and dual
+def test_sweeps_in_float32_lose_only_its_digits(d):
+    """Sums over blocks are float64, so that rows do not add to the error; X stays float32, sweep after sweep."""
+    Z, C, v, X = random_problem(n=3000, d=d)
+    ridge_x, ridge_y = ridges(C, v, 0.01)
+    single = X.astype(np.float32)
+    for _ in range(5):
+        X, before, after = sweep(Z, C, v, X, ridge_x, ridge_y)
+        single, *values = sweep(Z.astype(np.float32), C.astype(np.float32), v, single, ridge_x, ridge_y)
+        assert single.dtype == np.float32
+        np.testing.assert_allclose(values, [before, after], rtol=1e-5)
+    np.testing.assert_allclose(single @ single.T, X @ X.T, atol=1e-4 * np.abs(X @ X.T).max())
+
+
 @pytest.mark.parametrize("single", ["Z", "X"])
 def test_one_array_in_float64_makes_the_factors_float64(single):
     Z, C, _, X = random_problem()
