@@ -1,9 +1,10 @@
 """How fast is the least-squares kernel against what one would write first, and a default fit against logistic
 regression?
 
-Medians of interleaved repeats in one process on one BLAS thread, as ratios within the run: (a) a Python loop over
-np.linalg.solve, (b) batched np.linalg.solve, (c) scikit-learn's LogisticRegression on the same matrix. Prints two
-tables; about a minute.
+Medians of interleaved repeats in one process on one BLAS thread, as ratios within the run (of the kernel, each right
+after an equal call, as in a fit): (a) a Python loop over np.linalg.solve, (b) batched np.linalg.solve, (c)
+scikit-learn's LogisticRegression on the same matrix. Prints four tables: the kernel, the sweep in float32 beside
+float64, the dual form of the rows' systems beside the primal, and fits; about two minutes.
 """
 
 import argparse
@@ -15,13 +16,14 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from cfens_stack import CFEnsemble, least_squares
+from cfens_stack import CFEnsemble, least_squares, row_systems
 from cfens_stack.datasets import make_predictions
 from cfens_stack.least_squares import fold_in, sweep
 
-REPEATS = 5
+REPEATS = 9
 LOOP_ROWS = 4096
-SIZES = [(20, 8), (50, 16), (20, 20)]
+MANY_ROWS = 32768
+SIZES = [(20, 8), (50, 16), (20, 20), (50, 32)]
 
 
 def loop_fold_in(Z, C, X, ridge_y):
@@ -52,6 +54,17 @@ def medians(functions, repeat_below=np.inf):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def medians_in_succession(functions):
+    """The same, each call right after one that is not timed: as sweeps follow one another, with memory at hand."""
+
+    def after_itself(function):
+        function()
+        return seconds_of(function)
+
+    times = [{name: after_itself(function) for name, function in functions.items()} for _ in range(REPEATS)]
+    return {name: statistics.median(row[name] for row in times) for name in functions}
+
+
 def seconds_of(function):
     start = time.perf_counter()
     function()
@@ -71,11 +84,15 @@ def with_kernel(function, compiled):
     return call
 
 
-def kernel_rows(n):
+def random_rows(n, m, d):
     rng = np.random.default_rng(0)
+    return rng.normal(size=(n, m)), rng.random((n, m)), np.ones(n), rng.normal(size=(m, d))
+
+
+def kernel_rows(n):
     for m, d in SIZES:
-        Z, C, X, v = rng.normal(size=(n, m)), rng.random((n, m)), rng.normal(size=(m, d)), np.ones(n)
-        seconds = medians(
+        Z, C, v, X = random_rows(n, m, d)
+        seconds = medians_in_succession(
             {
                 "loop fold-in": lambda Z=Z, C=C, X=X: loop_fold_in(Z, C, X, 1.0),
                 "batched fold-in": lambda Z=Z, C=C, X=X: batched_fold_in(Z, C, X, 1.0),
@@ -101,6 +118,56 @@ def kernel_rows(n):
         }
 
 
+def float32_rows(n):
+    """Seconds of a sweep in float64 over those in float32."""
+    for m, d in SIZES:
+        double = random_rows(n, m, d)
+        single = [array.astype(np.float32) for array in double]
+        row = {"m": m, "d": d}
+        for name, compiled in (("numpy", False), ("numba", True)):
+            run = with_kernel(sweep, compiled)
+            seconds = medians_in_succession(
+                {
+                    "float64": lambda run=run, double=double: run(*double, 1.0, 1.0),
+                    "float32": lambda run=run, single=single: run(*single, 1.0, 1.0),
+                }
+            )
+            row[name] = seconds["float64"] / seconds["float32"]
+        yield row
+
+
+def form_rows(n):
+    """Seconds of a sweep in the primal form over those in the dual."""
+    for m, d in [(20, 16), (20, 18), (20, 19), (20, 20), (50, 45), (50, 48)]:
+        arrays = random_rows(n, m, d)
+        row = {"m": m, "d": d}
+        for name, compiled in (("numpy", False), ("numba", True)):
+            run = with_kernel(sweep, compiled)
+            seconds = medians_in_succession(
+                {
+                    form: lambda run=run, arrays=arrays, start=start: with_form(run, start)(*arrays, 1.0, 1.0)
+                    for form, start in (("primal", np.inf), ("dual", 0.0))
+                }
+            )
+            row[name] = seconds["primal"] / seconds["dual"]
+        yield row
+
+
+def with_form(function, dual_from):
+    """The function, with the dual form from d = dual_from m on."""
+    from cfens_stack import least_squares_numba  # needs numba, as this table does
+
+    def call(*args):
+        before = row_systems.DUAL_FROM, least_squares_numba.DUAL_FROM
+        row_systems.DUAL_FROM = least_squares_numba.DUAL_FROM = dual_from
+        try:
+            return function(*args)
+        finally:
+            row_systems.DUAL_FROM, least_squares_numba.DUAL_FROM = before
+
+    return call
+
+
 def fit_rows(sizes):
     for n in sizes:
         data = make_predictions(n_samples=n, n_models=20, random_state=0)
@@ -123,6 +190,10 @@ def main():
     arguments = parser.parse_args()
     with threadpool_limits(1):
         print(pd.DataFrame(kernel_rows(LOOP_ROWS)).round(1).to_string(index=False))
+        print("\na sweep in float64, as times its seconds in float32")
+        print(pd.DataFrame(float32_rows(MANY_ROWS)).round(2).to_string(index=False))
+        print("\na sweep in the primal form, as times its seconds in the dual")
+        print(pd.DataFrame(form_rows(MANY_ROWS)).round(2).to_string(index=False))
         sizes = [1_000, 10_000, 100_000] + [1_000_000] * arguments.large
         print("\nseconds of a default fit, m = 20")
         print(pd.DataFrame(fit_rows(sizes)).round(4).to_string(index=False))

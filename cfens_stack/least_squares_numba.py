@@ -15,6 +15,7 @@ from cfens_stack.lanes_numba import BYTES, load, reciprocal, store
 # In whole Lanes of either dtype. No power of two, or the rows of A would share few sets of the L1 cache; OpenBLAS has
 # its best products for matrices as small as these.
 BLOCK_ROWS = 144
+DUAL_FROM = 0.85  # of m: elimination is cheaper here than in numpy
 # Sums may be reordered; NaN and infinity keep their meaning.
 OPTIONS: dict[str, Any] = {
     "nogil": True,

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import numpy as np
 
-DUAL_FROM = 0.95  # of m; both forms take the same time between 0.9 and 0.95
+DUAL_FROM = 0.95  # of m: where both forms take the same time
 FACTOR_BYTES = 2**23  # of U in a block: small enough for the caches, but steps of numpy want long vectors
 MOST_ROWS, FEWEST_ROWS = 4096, 512
 
@@ -33,7 +33,7 @@ class RowSystems:
     def __init__(self, X, ridge, rows, dtype):
         m, d = X.shape
         self.dtype = np.dtype(dtype)
-        self.XT, self.constant, self.dual = shared_part(X, dtype)
+        self.XT, self.constant, self.dual = shared_part(X, dtype, DUAL_FROM)
         q = m if self.dual else d
         most = min(MOST_ROWS, max(FEWEST_ROWS, FACTOR_BYTES // (q * q * self.dtype.itemsize)))
         self.rows = max(1, min(rows, most))
@@ -93,14 +93,15 @@ def eliminate(A, extra, U, inverse, change):
     return solution
 
 
-def shared_part(X, dtype):
+def shared_part(X, dtype, dual_from):
     """What is the same in all rows: X' (d, m), the matrices without C and the ridge, and whether those are the dual's.
 
-    They are (p, m) for the primal, to be multiplied with C', and (p, 1) for the dual, packed.
+    They are (p, m) for the primal, to be multiplied with C', and (p, 1) for the dual, packed. The dual serves from
+    d = dual_from m on.
     """
     m, d = X.shape
     XT = np.ascontiguousarray(X.T, dtype=dtype)
-    if d >= DUAL_FROM * m:
+    if d >= dual_from * m:
         return XT, (X @ X.T).astype(dtype)[packed_order(m)][:, None], True
     return XT, products(XT, XT), False
 
