@@ -6,7 +6,6 @@ import pytest
 
 NEEDED_ON_IMPORT = {
     "cfens_stack/plugins/autogluon_model.py": "autogluon",
-    "cfens_stack/lanes_numba.py": "numba",
     "cfens_stack/least_squares_numba.py": "numba",
 }
 collect_ignore = [path for path, package in NEEDED_ON_IMPORT.items() if find_spec(package) is None]

@@ -1,8 +1,8 @@
 """The row passes of `least_squares` compiled by numba, for a confidence of shape (n, m); symbols as there.
 
-A block's triangles stay in the L2 cache and those of the instances in one `Lanes` in the L1 cache, where they are
-eliminated in place. Importing this file compiles it for float64 and float32, callees first, or reads what an earlier
-import compiled. No function holds Python's lock.
+A block stays in the caches, and the elimination runs on packed triangles in place, the instance axis last. Importing
+this file compiles it for float64 and float32, callees first, or reads what an earlier import compiled. No function
+holds Python's lock.
 """
 
 from typing import Any
@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from numba import boolean, float32, float64, njit, types, void
 
-from cfens_stack.lanes_numba import BYTES, load, reciprocal, store
-
-# In whole Lanes of either dtype. No power of two, or the rows of A would share few sets of the L1 cache; OpenBLAS has
-# its best products for matrices as small as these.
+# No power of two, or the rows of A would share few sets of the L1 cache; OpenBLAS has its best products for matrices as
+# small as these.
 BLOCK_ROWS = 144
 DUAL_FROM = 0.85  # of m: elimination is cheaper here than in numpy
 # Sums may be reordered; NaN and infinity keep their meaning.
@@ -32,71 +30,63 @@ def _offset(j, q):
 
 
 @njit(**OPTIONS)
-def _factorise(A, b, q, scaled):
-    """A = U diag(U)^-1 U' of the matrices in the lanes at b; A becomes U with the inverse of its diagonal.
+def _factorise(A, scaled):
+    """A = U D^-1 U' of B packed triangles (p, B), D the diagonal of U: A becomes U with 1 / D on its diagonal.
 
-    Two columns are done at a time, and two rows of them, so that what is loaded is used twice. scaled (2 q, lanes) has
-    rows j and j + 1 of U diag(U)^-1, alternating.
+    Entry (i, j) of a triangle is row offset(j) + i, with offset(j) = j q - j (j + 1) / 2. Columns are subtracted four
+    at a time, so that an entry is read and written once for four of them. scaled (q, B) is room.
     """
-    for j in range(0, q - 1, 2):
-        left, right = _offset(j, q), _offset(j + 1, q)
-        first, below, second = load(A, left + j, b), load(A, left + j + 1, b), load(A, right + j + 1, b)
+    q, B = scaled.shape
+    for j in range(q):
+        at = _offset(j, q)
         for k in range(j):
-            at = _offset(k, q)
-            inverse, upper, lower = load(A, at + k, b), load(A, at + j, b), load(A, at + j + 1, b)
-            store(scaled, 2 * k, 0, upper * inverse)
-            store(scaled, 2 * k + 1, 0, lower * inverse)
-            first = first - upper * (upper * inverse)
-            below = below - lower * (upper * inverse)
-            second = second - lower * (lower * inverse)
-        inverse = reciprocal(first)
-        ratio = below * inverse
-        store(A, left + j, b, inverse)
-        store(A, left + j + 1, b, below)
-        store(A, right + j + 1, b, reciprocal(second - below * ratio))
-        for i in range(j + 2, q - 1, 2):
-            x0, y0 = load(A, left + i, b), load(A, right + i, b)
-            x1, y1 = load(A, left + i + 1, b), load(A, right + i + 1, b)
-            for k in range(j):
-                at = _offset(k, q) + i
-                upper, lower = load(A, at, b), load(A, at + 1, b)
-                x, y = load(scaled, 2 * k, 0), load(scaled, 2 * k + 1, 0)
-                x0, y0 = x0 - upper * x, y0 - upper * y
-                x1, y1 = x1 - lower * x, y1 - lower * y
-            store(A, left + i, b, x0)
-            store(A, left + i + 1, b, x1)
-            store(A, right + i, b, y0 - x0 * ratio)
-            store(A, right + i + 1, b, y1 - x1 * ratio)
-        if q % 2:
-            x0, y0 = load(A, left + q - 1, b), load(A, right + q - 1, b)
-            for k in range(j):
-                upper = load(A, _offset(k, q) + q - 1, b)
-                x0, y0 = x0 - upper * load(scaled, 2 * k, 0), y0 - upper * load(scaled, 2 * k + 1, 0)
-            store(A, left + q - 1, b, x0)
-            store(A, right + q - 1, b, y0 - x0 * ratio)
-    if q % 2:
-        last = load(A, _offset(q - 1, q) + q - 1, b)
-        for k in range(q - 1):
-            at = _offset(k, q)
-            upper = load(A, at + q - 1, b)
-            last = last - upper * (upper * load(A, at + k, b))
-        store(A, _offset(q - 1, q) + q - 1, b, reciprocal(last))
+            at_k = _offset(k, q)
+            for b in range(B):
+                scaled[k, b] = A[at_k + j, b] * A[at_k + k, b]
+        fours = j - j % 4
+        for i in range(j, q):
+            for k in range(0, fours, 4):
+                k0, k1, k2, k3 = _offset(k, q), _offset(k + 1, q), _offset(k + 2, q), _offset(k + 3, q)
+                for b in range(B):
+                    A[at + i, b] -= (
+                        A[k0 + i, b] * scaled[k, b]
+                        + A[k1 + i, b] * scaled[k + 1, b]
+                        + A[k2 + i, b] * scaled[k + 2, b]
+                        + A[k3 + i, b] * scaled[k + 3, b]
+                    )
+            for k in range(fours, j):
+                at_k = _offset(k, q)
+                for b in range(B):
+                    A[at + i, b] -= A[at_k + i, b] * scaled[k, b]
+        for b in range(B):
+            A[at + j, b] = 1.0 / A[at + j, b]
 
 
 @njit(**OPTIONS)
-def _substitute(A, b, t):
-    """Solve for the lanes at b of t (q, B), which hold right-hand sides, by the factors that `_factorise` left in A."""
-    q = len(t)
+def _substitute(A, t):
+    """Solve for t (q, B), which holds the right-hand sides, by the factors that `_factorise` left in A."""
+    q, B = t.shape
     for j in range(q):
         at = _offset(j, q)
-        x = load(t, j, b) * load(A, at + j, b)
+        for b in range(B):
+            t[j, b] *= A[at + j, b]
         for i in range(j + 1, q):
-            store(t, i, b, load(t, i, b) - load(A, at + i, b) * x)
-    for i in range(q - 1, -1, -1):
-        x = load(t, i, b) * load(A, _offset(i, q) + i, b)
-        store(t, i, b, x)
-        for j in range(i):
-            store(t, j, b, load(t, j, b) - load(A, _offset(j, q) + i, b) * x)
+            for b in range(B):
+                t[i, b] -= A[at + i, b] * t[j, b]
+    for j in range(q - 2, -1, -1):
+        at = _offset(j, q)
+        fours = q - (q - j - 1) % 4
+        for i in range(j + 1, fours, 4):
+            for b in range(B):
+                t[j, b] -= A[at + j, b] * (
+                    A[at + i, b] * t[i, b]
+                    + A[at + i + 1, b] * t[i + 1, b]
+                    + A[at + i + 2, b] * t[i + 2, b]
+                    + A[at + i + 3, b] * t[i + 3, b]
+                )
+        for i in range(fours, q):
+            for b in range(B):
+                t[j, b] -= A[at + j, b] * A[at + i, b] * t[i, b]
 
 
 @njit(**OPTIONS)
@@ -114,9 +104,8 @@ def _solve_block(XT, constant, dual, ridge, buffers):
         row = _offset(j, q) + j
         for i in range(BLOCK_ROWS):
             A[row, i] += ridge / CT[j, i] if dual else ridge
-    for b in range(0, BLOCK_ROWS, BYTES // A.itemsize):
-        _factorise(A, b, q, scaled)
-        _substitute(A, b, t)
+    _factorise(A, scaled)
+    _substitute(A, t)
     if dual:
         np.dot(XT, t, y)
     else:
@@ -147,13 +136,13 @@ def _read_block(Z, C, start, dual, buffers):
 
 @njit(**OPTIONS)
 def _make_buffers(XT, constant, dual):
-    """Room for a block: C, C Z, C', A or the products of y, t, the factors scaled, y."""
+    """Room for a block: C, C Z, C', A or the products of y, t, a scaled row of A, y."""
     d, m = XT.shape
     q = m if dual else d
     B, dtype = BLOCK_ROWS, XT.dtype
     C, CZ, CT = np.empty((B, m), dtype), np.empty((B, m), dtype), np.empty((m, B), dtype)
     A = np.empty((max(len(constant), d * (d + 1) // 2), B), dtype)
-    scaled = np.empty((2 * q, BYTES // XT.itemsize), dtype)
+    scaled = np.empty((q, B), dtype)
     return C, CZ, CT, A, np.empty((q, B), dtype), scaled, np.empty((d, B), dtype)
 
 

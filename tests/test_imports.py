@@ -15,8 +15,7 @@ PARSED = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 
 # A module may import modules of earlier stages only. A new module gets its place here.
 STAGES = [
-    {"blas_threads", "confidence_groups", "row_systems", "lanes_numba"},
-    {"least_squares_numba"},
+    {"blas_threads", "confidence_groups", "row_systems", "least_squares_numba"},
     {"least_squares", "labels", "datasets", "failures", "named_estimators", "orphans"},
     {"link", "layout", "confidence"},
     {"aggregation", "row_blocks", "fit_metadata", "meta_fit", "scores", "slopes", "splits", "tables"},
@@ -123,9 +122,7 @@ sys.meta_path.insert(0, Missing())
 
 def test_optional_packages_are_imported_where_they_are_used():
     for path, tree in PARSED.items():
-        allowed = {"gradient": {"torch"}, "least_squares_numba": {"numba"}, "lanes_numba": {"numba"}}.get(
-            module_of(path), set()
-        )
+        allowed = {"gradient": {"torch"}, "least_squares_numba": {"numba"}}.get(module_of(path), set())
         if module_of(path) != "plugins":
             found = {name.partition(".")[0] for name in imported(at_import_time(tree))}
             assert not found & (OPTIONAL | DEFERRED) - allowed, path
