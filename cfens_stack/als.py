@@ -18,7 +18,7 @@ class CFEnsembleTrainer(BaseCFEnsemble):
     n_classifiers : int, default=None
         Number of base models; None takes it from R, another number than R's raises.
     latent_dim, rho, lambda_reg, link, smoothing, confidence, use_label_aware_confidence, use_class_weights, \
-focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_state
+focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, dtype, random_state
         See `CFEnsemble`.
 
     See Also
@@ -56,6 +56,7 @@ focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict,
         strict=False,
         max_iter=100,
         tol=1e-4,
+        dtype="float64",
         random_state=None,
     ):
         self.n_classifiers = n_classifiers
@@ -76,6 +77,7 @@ focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict,
         self.strict = strict
         self.max_iter = max_iter
         self.tol = tol
+        self.dtype = dtype
         self.random_state = random_state
 
     def _train(self, problem):
@@ -99,8 +101,8 @@ def train_als(problem, settings):
     Solution
     """
     X, values, converged = train_factors(
-        problem.Z,
-        training_confidence(problem, settings),
+        problem.Z.astype(settings.dtype, copy=False),
+        training_confidence(problem, settings).astype(settings.dtype, copy=False),
         problem.v,
         min(settings.latent_dim, problem.Z.shape[1]),
         problem.ridge_x,
@@ -108,6 +110,7 @@ def train_als(problem, settings):
         max_iter=settings.max_iter,
         tol=settings.tol,
     )
+    X = X.astype(np.float64, copy=False)
     fit, W, b = train_aggregator(problem, X, settings)
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
     return Solution(X, W, b, fit.aggregator_reg, history, len(values) - 1, converged and fit.converged)
@@ -141,7 +144,7 @@ def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
     Parameters
     ----------
     Z : ndarray of shape (n, m)
-        Centred predictions, 0 in missing cells.
+        Centred predictions, 0 in missing cells. Sweeps have the precision of Z and C, float64 or float32.
     C : ndarray of shape (n, m) or (m,)
         Confidence with mean 1 over observed cells, 0 in missing cells.
     v : ndarray of shape (n,)
@@ -163,7 +166,7 @@ def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
     total = np.sum(v @ np.broadcast_to(C, Z.shape))
     moments = second_moments(Z, C, v)
     gram = second_moment(Z, v) if moments is None else sum(moment for _, moment in moments)
-    X = spectral_start(gram, latent_dim, ridge_x, ridge_y, exact=C.ndim == 1 and np.ptp(C) == 0)
+    X = spectral_start(gram, latent_dim, ridge_x, ridge_y, exact=C.ndim == 1 and np.ptp(C) == 0).astype(Z.dtype)
 
     def one_sweep(X):
         if moments is None:

@@ -75,7 +75,9 @@ class CFEnsemble(BaseCFEnsemble):
     device : str, default="auto"
         With trainer="pytorch": "auto" is CUDA where present, else the CPU; or a torch device such as "cuda:1".
     dtype : {"float64", "float32"}, default="float64"
-        With trainer="pytorch": precision of the training.
+        Precision of the sweeps, or of the training with trainer="pytorch"; what is learnt and predicted has float64.
+        Sweeps in float32 take half the time, which counts with many base models and missing cells
+        (`recipes/ablation.py`); meant for lambda_reg >= 0.01.
     random_state : int, RandomState instance or None, default=None
         Not used so far: both trainers start from the data and have no randomness.
 

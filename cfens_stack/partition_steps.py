@@ -141,7 +141,8 @@ def is_constant(part):
 
 
 def part_sweep_sums(part, X, ridge_y):
-    return sweep_sums(part.Z, part.C_training, part.v, X, ridge_y)
+    Z, C = (array.astype(X.dtype, copy=False) for array in (part.Z, part.C_training))
+    return sweep_sums(Z, C, part.v, X, ridge_y)
 
 
 def labelled_factors(part, X, ridge_y):

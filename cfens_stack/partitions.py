@@ -226,8 +226,9 @@ def _train(model, parts, problem):
     def one_sweep(X):
         return finish_sweep(X, parts.sum(partial(steps.part_sweep_sums, X=X, ridge_y=ridge_y)), ridge_x, ridge_y)
 
-    X = spectral_start(gram, rank, ridge_x, ridge_y, exact)
+    X = spectral_start(gram, rank, ridge_x, ridge_y, exact).astype(model.dtype)
     X, values, converged = alternate(X, one_sweep, total, max_iter=model.max_iter, tol=model.tol)
+    X = X.astype(np.float64, copy=False)
     fit = _train_aggregator(model, parts, problem, X)
     W, b = link_scale_weights(problem, fit, *aggregator_columns(problem)[:2])
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}

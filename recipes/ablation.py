@@ -49,6 +49,7 @@ VARIANTS = {
     "weights of 0 and more": CFEnsemble(nonnegative=True),
     "smoothing 0.001": CFEnsemble(smoothing=0.001),
     "tol=1e-6 instead of 1e-4": CFEnsemble(tol=1e-6, max_iter=1000),
+    "sweeps in float32": CFEnsemble(dtype="float32"),
     "identity link": CFEnsemble(link="identity"),
     "confidence: certainty": CFEnsemble(confidence="certainty"),
     "confidence: calibration": CFEnsemble(confidence="calibration"),

@@ -210,6 +210,16 @@ def test_published_configurations_run_as_written(settings):
     assert trainer.classifier_factors_.shape == (10, 10)  # rank 20 of 10 models limits nothing (mistake 7)
 
 
+@pytest.mark.parametrize("label_aware", [True, False])
+def test_sweeps_in_float32_end_where_those_in_float64_do(data, label_aware):
+    settings = {"latent_dim": 4, "use_label_aware_confidence": label_aware}
+    double, single = (CFEnsemble(dtype=dtype, **settings).fit(data.R, data.y) for dtype in ("float64", "float32"))
+    expected = double.predict_proba(data.R)
+    np.testing.assert_allclose(single.predict_proba(data.R), expected, rtol=0, atol=1e-5)
+    assert single.classifier_factors_.dtype == np.float64
+    assert not np.array_equal(single.classifier_factors_, double.classifier_factors_)
+
+
 def test_plain_average_of_the_aggregator_is_the_mean_probability_with_the_identity_link():
     """The tangent of the log-odds at 1/2, so p = 1/2 exactly where the mean probability is 1/2."""
     data = make_predictions(200, 4, random_state=0)

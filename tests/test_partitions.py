@@ -59,6 +59,14 @@ def test_partitions_give_the_fit_on_all_rows(params, missing):
     assert_same_fit(model, whole, R)
 
 
+def test_partitions_are_swept_in_float32_where_that_is_wanted():
+    R, y = rows(0.2)
+    model, double = (fit_partitions(CFEnsemble(dtype=dtype), np.split(R, CUTS), y) for dtype in ("float32", "float64"))
+    whole = CFEnsemble(dtype="float32").fit(R, y)
+    assert_allclose(model.predict_proba(R), whole.predict_proba(R), rtol=0, atol=1e-5)
+    assert np.abs(model.classifier_factors_ - double.classifier_factors_).max() > 1e-9
+
+
 @pytest.mark.parametrize("link", ["logit", "identity"])
 def test_three_classes(link):
     R, y = three_classes()
