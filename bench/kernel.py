@@ -1,18 +1,20 @@
 """How fast is the least-squares kernel against what one would write first, and a default fit against logistic
 regression?
 
-Medians of interleaved repeats in one process on one BLAS thread, as ratios within the run (of the kernel, each right
+Medians of interleaved repeats in one process on one thread of BLAS, as ratios within the run (of the kernel, each right
 after an equal call, as in a fit): (a) a Python loop over np.linalg.solve, (b) batched np.linalg.solve, (c)
-scikit-learn's LogisticRegression on the same matrix. Prints four tables: the kernel, the sweep in float32 beside
-float64, the dual form of the rows' systems beside the primal, and fits; about two minutes.
+scikit-learn's LogisticRegression on the same matrix. Prints five tables: the kernel, the sweep in float32 beside
+float64, the dual form of the rows' systems beside the primal, threads, and fits; about two minutes.
 """
 
 import argparse
 import statistics
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from joblib import parallel_config
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
@@ -168,6 +170,22 @@ def with_form(function, dual_from):
     return call
 
 
+def thread_rows(sizes):
+    """Milliseconds of a sweep under numba with one thread and with two."""
+    run = with_kernel(sweep, True)
+    for n in sizes:
+        for m, d in ((20, 8), (20, 20)):
+            arrays = random_rows(n, m, d)
+
+            def on_threads(n_jobs, arrays=arrays):
+                with parallel_config(n_jobs=n_jobs):
+                    run(*arrays, 1.0, 1.0)
+
+            seconds = medians_in_succession({n_jobs: partial(on_threads, n_jobs) for n_jobs in (1, 2)})
+            one, two = 1e3 * seconds[1], 1e3 * seconds[2]
+            yield {"n": n, "m": m, "d": d, "one thread": one, "two": two, "ratio": one / two}
+
+
 def fit_rows(sizes):
     for n in sizes:
         data = make_predictions(n_samples=n, n_models=20, random_state=0)
@@ -194,6 +212,8 @@ def main():
         print(pd.DataFrame(float32_rows(MANY_ROWS)).round(2).to_string(index=False))
         print("\na sweep in the primal form, as times its seconds in the dual")
         print(pd.DataFrame(form_rows(MANY_ROWS)).round(2).to_string(index=False))
+        print("\nmilliseconds of a sweep under numba, on threads that joblib.parallel_config(n_jobs=2) allows")
+        print(pd.DataFrame(thread_rows([10_000, 100_000, 1_000_000])).round(2).to_string(index=False))
         sizes = [1_000, 10_000, 100_000] + [1_000_000] * arguments.large
         print("\nseconds of a default fit, m = 20")
         print(pd.DataFrame(fit_rows(sizes)).round(4).to_string(index=False))

@@ -21,7 +21,8 @@ A sweep minimises, first over Y and then over X,
 which is objective (1) times sum(v C). Row i's optimum does not depend on v_i: what training sees is what fold-in gives.
 
 `row_systems` solves for Y; where numba is installed (extra `fast`) and the rows are many, `least_squares_numba` passes
-over them instead.
+over them instead, on the threads that `joblib.parallel_config` allows. Numpy holds Python's lock too often for that:
+two threads gave it a factor of 1.2.
 
 Z, C and X in float32 are worked on in float32, and added up over blocks in float64. For lambda >= 0.01 reconstructions
 keep 3e-5 of their largest entry and F 1e-5 of itself, which a fit that stops at 1e-4 does not see; at lambda = 1e-4 it
@@ -39,10 +40,11 @@ from scipy.linalg import cho_factor, cho_solve
 
 from cfens_stack.confidence_groups import confidence_groups
 from cfens_stack.row_systems import RowSystems, packed_order, shared_part, triangle
+from cfens_stack.row_threads import over_chunks
 
 BLOCK_ROWS = 1024
 COMPILED_FROM = 8192  # rows; for fewer, loading numba (most of a second) costs more than it saves
-COMPILED_ROWS = 8192  # handed over at a time, so that what has to be copied for it (strides, float32) stays small
+COMPILED_ROWS = 8192  # handed over at a time: to threads, and so that what has to be copied (strides) stays small
 
 
 def fold_in(Z, C, X, ridge_y, *, block_rows=None):
@@ -74,8 +76,12 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=None):
         return Y
     if kernel := _compiled(Z, C):
         shared = shared_part(X, Y.dtype, kernel.DUAL_FROM)
-        for rows in blocks(n, COMPILED_ROWS):
+
+        def fold_in_chunk(rows):
             kernel.fold_in(*_contiguous(Y.dtype, Z[rows], C[rows]), *shared, ridge_y, Y[rows])
+
+        for _ in over_chunks(fold_in_chunk, blocks(n, COMPILED_ROWS)):
+            pass
         return Y
     systems = RowSystems(X, ridge_y, block_rows or n, Y.dtype)
     for rows in blocks(n, systems.rows):
@@ -120,9 +126,17 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=None):
     left, right, gram, squares = _no_sums(X)
     if kernel := _compiled(Z, C):
         shared = shared_part(X, dtype, kernel.DUAL_FROM)
-        for rows in blocks(len(Z), COMPILED_ROWS):
+
+        def chunk_sums(rows):
+            sums = _no_sums(X)[:3]
             arrays = _contiguous(dtype, Z[rows], C[rows], v[rows])
-            squares += kernel.sweep_sums(*arrays, *shared, ridge_y, left, right, gram)
+            return *sums, kernel.sweep_sums(*arrays, *shared, ridge_y, *sums)
+
+        for parts in over_chunks(chunk_sums, blocks(len(Z), COMPILED_ROWS)):
+            left += parts[0]
+            right += parts[1]
+            gram += parts[2]
+            squares += parts[3]
     else:
         systems = RowSystems(X, ridge_y, block_rows or len(Z), dtype)
         for rows in blocks(len(Z), systems.rows):

@@ -1,0 +1,74 @@
+"""Who gets how many threads, and that nothing else depends on it."""
+
+import threading
+from importlib.util import find_spec
+
+import joblib
+import numpy as np
+import pytest
+from joblib import Parallel, delayed, parallel_config
+from joblib._parallel_backends import ThreadingBackend
+
+from cfens_stack import least_squares
+from cfens_stack.least_squares import fold_in, sweep_sums
+from cfens_stack.row_threads import allowed_threads, over_chunks
+
+
+@pytest.mark.parametrize("backend", [None, "threading"])
+def test_threads_are_those_of_the_configuration(backend):
+    assert allowed_threads() == 1
+    with parallel_config(backend, n_jobs=2) if backend else parallel_config(n_jobs=2):
+        assert allowed_threads() == 2
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_workers_of_a_parallel_call_get_one_each(backend):
+    with parallel_config(backend, n_jobs=2):
+        assert Parallel()(delayed(allowed_threads)() for _ in range(2)) == [1, 1]
+
+
+def test_a_backend_from_elsewhere_allows_one():
+    """Its n_jobs are the workers of a cluster, as under Dask."""
+
+    class Elsewhere(ThreadingBackend):
+        pass
+
+    joblib.register_parallel_backend("elsewhere", Elsewhere)
+    with parallel_config("elsewhere", n_jobs=2):
+        assert allowed_threads() == 1
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_results_come_in_order_from_as_many_threads(n_jobs):
+    together = threading.Barrier(n_jobs, timeout=30)
+
+    def work(chunk):
+        if chunk < 2:
+            together.wait()  # passed only by as many threads at once
+        return chunk, threading.current_thread()
+
+    with parallel_config(n_jobs=n_jobs):
+        chunks, workers = zip(*over_chunks(work, range(10)), strict=True)
+    assert chunks == tuple(range(10))
+    assert len(set(workers)) == n_jobs
+
+
+def test_an_error_in_a_thread_is_raised():
+    def work(chunk):
+        raise ValueError(f"chunk {chunk}")
+
+    with parallel_config(n_jobs=2), pytest.raises(ValueError, match="chunk 0"):
+        list(over_chunks(work, range(10)))
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
+def test_sums_and_factors_are_the_same_to_the_last_bit(monkeypatch):
+    monkeypatch.setattr(least_squares, "COMPILED_FROM", 0)
+    rng = np.random.default_rng(0)
+    n, m, d = 3 * least_squares.COMPILED_ROWS + 5, 6, 3
+    Z, C, v, X = rng.standard_normal((n, m)), rng.random((n, m)), np.ones(n), rng.standard_normal((m, d))
+    alone = [fold_in(Z, C, X, 0.3), *sweep_sums(Z, C, v, X, 0.3)]
+    with parallel_config(n_jobs=2):
+        together = [fold_in(Z, C, X, 0.3), *sweep_sums(Z, C, v, X, 0.3)]
+    for one, two in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, two)
