@@ -3,7 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from joblib import effective_n_jobs
-from joblib.parallel import get_active_backend
+from joblib.parallel import LokyBackend, MultiprocessingBackend, ThreadingBackend, get_active_backend
+
+ON_THIS_MACHINE = (LokyBackend, MultiprocessingBackend, ThreadingBackend)
 
 
 def over_chunks(function, chunks):
@@ -20,7 +22,7 @@ def allowed_threads():
     """n_jobs of `joblib.parallel_config` around the caller; 1 without it, and in the workers of a parallel call.
 
     Not joblib's own threads: it takes them only where its backend is "threading", and looks for results every 10 ms.
-    Backends from elsewhere count the workers of a cluster, of which this may be one.
+    Other backends, such as Dask's, count the workers of a cluster, of which this may be one.
     """
     backend, _ = get_active_backend()
-    return effective_n_jobs(None) if type(backend).__module__.startswith("joblib.") else 1
+    return effective_n_jobs(None) if isinstance(backend, ON_THIS_MACHINE) else 1

@@ -3,11 +3,9 @@
 import threading
 from importlib.util import find_spec
 
-import joblib
 import numpy as np
 import pytest
-from joblib import Parallel, delayed, parallel_config
-from joblib._parallel_backends import ThreadingBackend
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 
 from cfens_stack import least_squares
 from cfens_stack.least_squares import fold_in, sweep_sums
@@ -27,15 +25,14 @@ def test_workers_of_a_parallel_call_get_one_each(backend):
         assert Parallel()(delayed(allowed_threads)() for _ in range(2)) == [1, 1]
 
 
-def test_a_backend_from_elsewhere_allows_one():
-    """Its n_jobs are the workers of a cluster, as under Dask."""
-
-    class Elsewhere(ThreadingBackend):
-        pass
-
-    joblib.register_parallel_backend("elsewhere", Elsewhere)
-    with parallel_config("elsewhere", n_jobs=2):
+def test_the_workers_of_a_cluster_do_not_count():
+    """In a worker Dask's backend is the active one again, with the n_jobs of all of them."""
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None)
+    with cluster, distributed.Client(cluster), parallel_config("dask"):
+        assert effective_n_jobs(None) == 2
         assert allowed_threads() == 1
+        assert Parallel()(delayed(allowed_threads)() for _ in range(2)) == [1, 1]
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
