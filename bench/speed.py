@@ -23,7 +23,7 @@ from unittest import mock
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from kernel import LOOP_ROWS, kernel_rows, medians, seconds_of
+from kernel import LOOP_ROWS, MANY_ROWS, float32_rows, form_rows, kernel_rows, medians, seconds_of, thread_rows
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer
@@ -190,7 +190,7 @@ def torch_operators(n=10_000):
     return (shares / shares.sum()).nlargest(8).rename_axis("operator").rename("share").to_frame()
 
 
-def write(fit_table, model_table, kernel_table, growth, slopes, share, trainer_table, operator_table):
+def write(fit_table, model_table, kernel_table, variants, growth, slopes, share, trainer_table, operator_table):
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for name in fit_table.columns.drop("peak bytes a row"):
         axes.loglog(fit_table.index, fit_table[name], marker="o", label=name)
@@ -225,6 +225,19 @@ The kernel at n = {LOOP_ROWS} with a confidence for each cell, as times the spee
 rows:
 
 {markdown(kernel_table.round(1).set_index("m"))}
+
+A sweep in float64, as times its seconds in float32 (n = {MANY_ROWS}):
+
+{markdown(variants["float32"].round(2).set_index("m"))}
+
+A sweep that solves for d factors a row, as times its seconds with the dual, m unknowns and a matrix that only its
+diagonal tells from those of other rows (n = {MANY_ROWS}; taken from d = 0.95 m on, under numba from 0.85 m on):
+
+{markdown(variants["form"].round(2).set_index("m"))}
+
+Milliseconds of a sweep under numba within `joblib.parallel_config(n_jobs=2)`:
+
+{markdown(variants["threads"].round(2).set_index("n"))}
 
 A fused sweep at (m, d) = (20, 8) reaches {share:.0%} of the speed of a 1024 x 1024 dgemm. It grows as
 n^{slopes["n"]:.2f}, m^{slopes["m"]:.2f} and d^{slopes["d"]:.2f} (from n = 100 000, m = 20, d = 8):
@@ -268,16 +281,30 @@ def main():
     with threadpool_limits(1):
         fit_table = fits(sizes)
         kernel_table = pd.DataFrame(kernel_rows(LOOP_ROWS))
+        variants = {
+            "float32": pd.DataFrame(float32_rows(MANY_ROWS)),
+            "form": pd.DataFrame(form_rows(MANY_ROWS)),
+            "threads": pd.DataFrame(thread_rows([size for size in sizes if size > 1_000])),
+        }
         model_table = models_growth(min(100_000, max(sizes)))
         growth, slopes = sweep_growth(max(sizes))
         share = dgemm_share()
         trainer_table = trainers([10_000] if quick else [10_000, 100_000])
         operator_table = torch_operators()
     if quick:
-        tables = (fit_table.T, model_table, kernel_table.T, growth, slopes, f"{share:.0%} of dgemm", trainer_table)
+        tables = (
+            fit_table.T,
+            model_table,
+            kernel_table.T,
+            *variants.values(),
+            growth,
+            slopes,
+            f"{share:.0%} of dgemm",
+            trainer_table,
+        )
         print(*tables, operator_table, sep="\n\n")
     else:
-        write(fit_table, model_table, kernel_table, growth, slopes, share, trainer_table, operator_table)
+        write(fit_table, model_table, kernel_table, variants, growth, slopes, share, trainer_table, operator_table)
 
 
 if __name__ == "__main__":
