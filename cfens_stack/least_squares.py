@@ -75,10 +75,10 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=None):
             Y[rows] = Z[rows] @ _shared_solution(C[rows[0]], X, ridge_y).T
         return Y
     if kernel := _compiled(Z, C):
-        shared = shared_part(X, Y.dtype, kernel.DUAL_FROM)
+        shared, (compiled, _) = shared_part(X, Y.dtype, kernel.DUAL_FROM), kernel.passes(Y.dtype)
 
         def fold_in_chunk(rows):
-            kernel.fold_in(*_contiguous(Y.dtype, Z[rows], C[rows]), *shared, ridge_y, Y[rows])
+            compiled(*_contiguous(Y.dtype, Z[rows], C[rows]), *shared, ridge_y, Y[rows])
 
         for _ in over_chunks(fold_in_chunk, blocks(n, COMPILED_ROWS)):
             pass
@@ -125,12 +125,12 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=None):
     dtype = np.result_type(Z, C, X)
     left, right, gram, squares = _no_sums(X)
     if kernel := _compiled(Z, C):
-        shared = shared_part(X, dtype, kernel.DUAL_FROM)
+        shared, (_, compiled) = shared_part(X, dtype, kernel.DUAL_FROM), kernel.passes(dtype)
 
         def chunk_sums(rows):
             sums = _no_sums(X)[:3]
             arrays = _contiguous(dtype, Z[rows], C[rows], v[rows])
-            return *sums, kernel.sweep_sums(*arrays, *shared, ridge_y, *sums)
+            return *sums, compiled(*arrays, *shared, ridge_y, *sums)
 
         for parts in over_chunks(chunk_sums, blocks(len(Z), COMPILED_ROWS)):
             left += parts[0]

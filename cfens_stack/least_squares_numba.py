@@ -1,14 +1,14 @@
 """The row passes of `least_squares` compiled by numba, for a confidence of shape (n, m); symbols as there.
 
-A block stays in the caches, and the elimination runs on packed triangles in place, the instance axis last. Importing
-this file compiles it for float64 and float32, callees first, or reads what an earlier import compiled. No function
+A block stays in the caches, and the elimination runs on packed triangles in place, the instance axis last. No function
 holds Python's lock.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import boolean, float32, float64, njit, types, void
+from numba import boolean, float64, from_dtype, njit, types, void
 
 # No power of two, or the rows of A would share few sets of the L1 cache; OpenBLAS has its best products for matrices as
 # small as these.
@@ -146,23 +146,6 @@ def _make_buffers(XT, constant, dual):
     return C, CZ, CT, A, np.empty((q, B), dtype), scaled, np.empty((d, B), dtype)
 
 
-def _signatures(result, *arguments):
-    """For float64 and for float32: "r" and "w" stand for matrices that are read or written, "v" for a vector."""
-    found = []
-    for real in (float64, float32):
-        kinds = {
-            "r": types.Array(real, 2, "C", readonly=True),
-            "v": types.Array(real, 1, "C", readonly=True),
-            "w": types.Array(real, 2, "C"),
-            "sum": types.Array(float64, 2, "C"),
-            "real": real,
-            "bool": boolean,
-        }
-        found.append(result(*(kinds[argument] for argument in arguments)))
-    return found
-
-
-@njit(_signatures(void, "r", "r", "r", "r", "bool", "real", "w"), **OPTIONS)
 def fold_in(Z, C, XT, constant, dual, ridge_y, Y):
     """Write the instance factors of all rows to Y (n, d); XT, constant and dual are `row_systems.shared_part`."""
     buffers = _make_buffers(XT, constant, dual)
@@ -174,7 +157,6 @@ def fold_in(Z, C, XT, constant, dual, ridge_y, Y):
                 Y[start + i, k] = y[k, i]
 
 
-@njit(_signatures(float64, "r", "r", "v", "r", "r", "bool", "real", "sum", "sum", "sum"), **OPTIONS)
 def sweep_sums(Z, C, v, XT, constant, dual, ridge_y, left, right, gram):
     """Add what the rows contribute to left (p, m), right (d, m) and gram (d, d); returns sum_iu v_i c_iu z_iu^2."""
     d = len(XT)
@@ -204,3 +186,14 @@ def sweep_sums(Z, C, v, XT, constant, dual, ridge_y, left, right, gram):
                 total += CZ[i, u] * Z[start + i, u]
             squares += v[start + i] * total
     return squares
+
+
+@cache
+def passes(dtype):
+    """`fold_in` and `sweep_sums` for float64 or float32: compiled, or read from what an earlier process compiled."""
+    real = from_dtype(dtype)
+    read, read_vector = types.Array(real, 2, "C", readonly=True), types.Array(real, 1, "C", readonly=True)
+    write, sums = types.Array(real, 2, "C"), types.Array(float64, 2, "C")
+    fold_in_type = void(read, read, read, read, boolean, real, write)
+    sums_type = float64(read, read, read_vector, read, read, boolean, real, sums, sums, sums)
+    return njit(fold_in_type, **OPTIONS)(fold_in), njit(sums_type, **OPTIONS)(sweep_sums)
