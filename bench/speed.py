@@ -32,10 +32,11 @@ from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
-from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer
+from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, least_squares_numba
 from cfens_stack.datasets import make_predictions
 from cfens_stack.gradient import JointLoss
 from cfens_stack.least_squares import COMPILED_FROM, sweep
+from cfens_stack.row_systems import DUAL_FROM
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MODELS = 20
@@ -231,7 +232,8 @@ A sweep in float64, as times its seconds in float32 (n = {MANY_ROWS}):
 {markdown(variants["float32"].round(2).set_index("m"))}
 
 A sweep that solves for d factors a row, as times its seconds with the dual, m unknowns and a matrix that only its
-diagonal tells from those of other rows (n = {MANY_ROWS}; taken from d = 0.95 m on, under numba from 0.85 m on):
+diagonal tells from those of other rows (n = {MANY_ROWS}; taken from d = {DUAL_FROM} m on, under numba from
+{least_squares_numba.DUAL_FROM} m on):
 
 {markdown(variants["form"].round(2).set_index("m"))}
 

@@ -1,11 +1,15 @@
 """Alternating least squares: the trainer with closed-form steps, equation (4) of the design."""
 
+import warnings
+
 import numpy as np
 
 from cfens_stack.base import BaseCFEnsemble
 from cfens_stack.confidence import label_aware, mean_one_scale
 from cfens_stack.least_squares import second_moment, second_moments, sweep, sweep_moments
 from cfens_stack.training import Solution, is_imbalanced, train_aggregator
+
+FLOAT32_FROM = 1e-3  # lambda_reg: there reconstructions differ by 1e-4 of their largest entry
 
 
 class CFEnsembleTrainer(BaseCFEnsemble):
@@ -100,6 +104,7 @@ def train_als(problem, settings):
     -------
     Solution
     """
+    warn_of_float32(settings)
     X, values, converged = train_factors(
         problem.Z.astype(settings.dtype, copy=False),
         training_confidence(problem, settings).astype(settings.dtype, copy=False),
@@ -114,6 +119,17 @@ def train_als(problem, settings):
     fit, W, b = train_aggregator(problem, X, settings)
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
     return Solution(X, W, b, fit.aggregator_reg, history, len(values) - 1, converged and fit.converged)
+
+
+def warn_of_float32(settings):
+    """Warn where sweeps in float32 could lose more than a fit notices (`bench/float32.py`)."""
+    if settings.dtype == "float32" and settings.lambda_reg < FLOAT32_FROM:
+        warnings.warn(
+            f"dtype='float32' with lambda_reg={settings.lambda_reg:g}: sweeps in float32 are meant for lambda_reg of "
+            f"0.01 and more, and lose digits below {FLOAT32_FROM:g}. Use dtype='float64' or a larger lambda_reg.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def wants_label_aware(problem, settings):
@@ -201,5 +217,5 @@ def spectral_start(gram, latent_dim, ridge_x, ridge_y, exact):
     """
     squares, V = np.linalg.eigh(gram)
     singular = np.sqrt(np.maximum(squares[::-1][:latent_dim], 0.0))
-    shrunk = np.maximum(singular - np.sqrt(ridge_x * ridge_y), 0.0 if exact else 1e-3 * max(singular[0], 1.0))
+    shrunk = np.maximum(singular - np.sqrt(ridge_x * ridge_y), 0.0 if exact else 1e-3 * (singular[0] or 1.0))
     return V[:, ::-1][:, :latent_dim] * np.sqrt(shrunk * np.sqrt(ridge_y / ridge_x))

@@ -71,13 +71,14 @@ class CFEnsemble(BaseCFEnsemble):
         Limit on ALS sweeps or L-BFGS iterations; five Adam steps each with instance_factors="free".
     tol : float >= 0, default=0.0001
         Sweeps end when one lowers the objective by at most this share of it, L-BFGS iterations at a hundredth of that
-        share. A value of 1e-6 changes mean log loss by .0001 at most (`recipes/ablation.py`).
+        share, Adam at a tenth. A value of 1e-6 changes mean log loss by .0001 at most (`recipes/ablation.py`).
     device : str, default="auto"
         With trainer="pytorch": "auto" is CUDA where present, else the CPU; or a torch device such as "cuda:1".
     dtype : {"float64", "float32"}, default="float64"
         Precision of the sweeps, or of the training with trainer="pytorch"; what is learnt and predicted has float64.
-        Sweeps in float32 take half the time, which counts with many base models and missing cells
-        (`recipes/ablation.py`); meant for lambda_reg >= 0.01.
+        A sweep in float32 is 1.5 to 1.9 times as fast (`bench/kernel.py`), which counts with many rows and models and
+        missing cells; rows that share a confidence need no sweep over rows and gain nothing. Meant for lambda_reg of
+        0.01 and more; below 0.001 a fit by ALS warns.
     random_state : int, RandomState instance or None, default=None
         Not used so far: both trainers start from the data and have no randomness.
 

@@ -92,9 +92,9 @@ def layout_sums(R, n_classes):
     m = R.shape[1]
     observed, outside = np.zeros(m, dtype=int), np.zeros(m, dtype=int)
     complete, violated = np.zeros(2, dtype=int), np.zeros(2, dtype=int)
-    orders = [
-        _one_column_a_class(np.arange(m), n_classes, order).columns for order in CLASS_ORDERS * (m % n_classes == 0)
-    ]
+    orders = []
+    if m % n_classes == 0:
+        orders = [_one_column_a_class(np.arange(m), n_classes, order).columns for order in CLASS_ORDERS]
     for rows in blocks(len(R)):
         R_b = R[rows]
         observed += np.isfinite(R_b).sum(axis=0)

@@ -84,7 +84,7 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=None):
             pass
         return Y
     systems = RowSystems(X, ridge_y, block_rows or n, Y.dtype)
-    for rows in blocks(n, systems.rows):
+    for rows in blocks(n, systems.block_rows):
         Y[rows] = systems.solve(Z[rows], C[rows], C[rows] * Z[rows]).T
     return Y
 
@@ -124,6 +124,8 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=None):
         return _group_sums([(C, second_moment(Z, v))], X, ridge_y)
     dtype = np.result_type(Z, C, X)
     left, right, gram, squares = _no_sums(X)
+    unit = np.ldexp(1.0, np.frexp(np.max(v, initial=0.0))[1])  # a power of two rounds nothing
+    v = v / unit  # at most 1, which float32 holds
     if kernel := _compiled(Z, C):
         shared, (_, compiled) = shared_part(X, dtype, kernel.DUAL_FROM), kernel.passes(dtype)
 
@@ -139,7 +141,7 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=None):
             squares += parts[3]
     else:
         systems = RowSystems(X, ridge_y, block_rows or len(Z), dtype)
-        for rows in blocks(len(Z), systems.rows):
+        for rows in blocks(len(Z), systems.block_rows):
             Z_b, C_b, v_b = Z[rows], C[rows], v[rows].astype(dtype, copy=False)
             CZ = C_b * Z_b
             Y_b = systems.solve(Z_b, C_b, CZ)
@@ -148,7 +150,7 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=None):
             right += weighted @ CZ
             gram += weighted @ Y_b.T
             squares += float(v_b @ np.einsum("bu,bu->b", CZ, Z_b))
-    return left, right, gram, squares - float(np.sum(X.T * right))
+    return unit * left, unit * right, unit * gram, unit * (squares - float(np.sum(X.T * right)))
 
 
 def second_moments(Z, C, v):

@@ -45,7 +45,7 @@ def apply_link(R, link, smoothing, n_outputs):
 def _log_odds(R, smoothing, n_outputs):
     R = np.clip(R, 0.0, 1.0)
     if n_outputs == 1:
-        return np.log((R + smoothing) / ((1.0 - R) + smoothing))
+        return np.log(R + smoothing) - np.log((1.0 - R) + smoothing)  # the quotient could overflow
     log_R = np.log(R + smoothing).reshape(len(R), R.shape[1] // n_outputs, n_outputs)
     present = np.isfinite(log_R)
     count = np.maximum(present.sum(axis=2, keepdims=True), 1)

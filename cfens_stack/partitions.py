@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from cfens_stack import partition_steps as steps
 from cfens_stack.aggregation import AggregatorFit, fit_from_sums
-from cfens_stack.als import CFEnsembleTrainer, alternate, spectral_start, wants_label_aware
+from cfens_stack.als import CFEnsembleTrainer, alternate, spectral_start, wants_label_aware, warn_of_float32
 from cfens_stack.blas_threads import one_blas_thread
 from cfens_stack.confidence import calibration_from
 from cfens_stack.labels import encode_labels, row_weights
@@ -116,6 +116,7 @@ def fit_rows(model, rows, y, sample_weight):
 
 def _check_settings(model):
     model._validate_params()
+    warn_of_float32(model)
     if not isinstance(model, CFEnsembleTrainer) and getattr(model, "trainer", None) != "als":
         raise ValueError(
             f"fit_partitions needs closed-form steps, but {model!r} trains with PyTorch: pass "

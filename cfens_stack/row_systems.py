@@ -18,14 +18,14 @@ class RowSystems:
 
     Primal, d unknowns: (X'DX + ridge I) y = X'Dz, whose matrices are a product of C with the triangles x_u x_u'.
     Dual, m unknowns: (XX' + ridge D^-1) a = z and y = X'a, whose matrices differ between rows in their diagonals only.
-    Where c = 0 that diagonal is infinite, so that a is 0.
+    Where c = 0, or ridge / c overflows, that diagonal is infinite, so that a is 0.
 
     Parameters
     ----------
     X : ndarray of shape (m, d)
     ridge : float, > 0
     rows : int
-        How many there are. The attribute of this name is how many of them a block may have.
+        How many there are; `block_rows` is how many of them a block may have.
     dtype : dtype
         float64 or float32.
     """
@@ -36,22 +36,22 @@ class RowSystems:
         self.XT, self.constant, self.dual = shared_part(X, dtype, DUAL_FROM)
         q = m if self.dual else d
         most = min(MOST_ROWS, max(FEWEST_ROWS, FACTOR_BYTES // (q * q * self.dtype.itemsize)))
-        self.rows = max(1, min(rows, most))
+        self.block_rows = max(1, min(rows, most))
         self.ridge = self.dtype.type(ridge)
         self.diagonal = list(accumulate(range(q, 1, -1), initial=0))  # a packed column starts with its diagonal
         # Work arrays in one piece, which malloc keeps for the next sweep; several are given back to the system.
         sizes = [triangle(d), (q + 1) * q, q, q + 1, q, d]
-        arena = np.empty((sum(sizes), self.rows), dtype=dtype)
+        arena = np.empty((sum(sizes), self.block_rows), dtype=dtype)
         parts = [arena[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
         self.A, self.U, self.inverse, self.change, self.extra, self.Y = parts
-        self.U = self.U.reshape(q + 1, q, self.rows)
+        self.U = self.U.reshape(q + 1, q, self.block_rows)
 
     def solve(self, Z, C, CZ):
         """Y (d, B) of the rows of Z and C, given with CZ, their product, as (B, m); the next call overwrites it."""
         B = len(Z)
         U, inverse, change = self.U[..., :B], self.inverse[:, :B], self.change[:, :B]
         if self.dual:
-            with np.errstate(divide="ignore"):
+            with np.errstate(divide="ignore", over="ignore"):
                 extra = np.divide(self.ridge, C.T, out=self.extra[:, :B])
             U[-1] = Z.T
             return np.matmul(self.XT, eliminate(self.constant, extra, U, inverse, change), out=self.Y[:, :B])

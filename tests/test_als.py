@@ -220,6 +220,19 @@ def test_sweeps_in_float32_end_where_those_in_float64_do(data, label_aware):
     assert not np.array_equal(single.classifier_factors_, double.classifier_factors_)
 
 
+@pytest.mark.parametrize("weight", [1e-30, 1e37])
+def test_float32_takes_weights_that_it_could_not_add_up(data, weight):
+    settings = {"dtype": "float32", "aggregator_reg": 10.0 * weight}
+    weighted = CFEnsemble(**settings).fit(data.R, data.y, sample_weight=np.full(len(data.y), weight))
+    plain = CFEnsemble(dtype="float32", aggregator_reg=10.0).fit(data.R, data.y)
+    np.testing.assert_allclose(weighted.reconstruct(data.R), plain.reconstruct(data.R), atol=1e-5)
+
+
+def test_float32_warns_where_it_loses_digits(data):
+    with pytest.warns(UserWarning, match="lose digits below 0.001. Use dtype='float64' or a larger lambda_reg"):
+        CFEnsemble(dtype="float32", lambda_reg=1e-4).fit(data.R, data.y)
+
+
 def test_plain_average_of_the_aggregator_is_the_mean_probability_with_the_identity_link():
     """The tangent of the log-odds at 1/2, so p = 1/2 exactly where the mean probability is 1/2."""
     data = make_predictions(200, 4, random_state=0)

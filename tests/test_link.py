@@ -38,6 +38,11 @@ def test_smoothed_log_odds_are_finite_and_keep_the_order_of_the_extremes():
     np.testing.assert_allclose(apply_link(np.array([[1.0]]), "logit", 1e-300, 1), -np.log(1e-300))
 
 
+def test_the_smallest_smoothing_overflows_nowhere():
+    log_odds = apply_link(np.array([[0.0, 1.0, 0.5]]), "logit", 1e-310, 1)
+    np.testing.assert_allclose(log_odds, [[np.log(1e-310), -np.log(1e-310), 0.0]], rtol=1e-9, atol=1e-12)
+
+
 def test_missing_cells_stay_missing_and_leave_the_others_alone():
     R = np.random.default_rng(0).dirichlet(np.ones(3), (5, 2)).reshape(5, 6)
     full = apply_link(R, "logit", 0.01, 3)

@@ -31,10 +31,10 @@ def test_both_forms_solve_equation_4(form, d, monkeypatch):
 @pytest.mark.parametrize("form", ["primal", "dual"])
 @pytest.mark.parametrize("ridge", [1e-3, 1.0, 1e3])
 def test_confidences_of_very_different_size_cost_no_digits(form, ridge, monkeypatch):
-    """1e-200 is next to a missing cell, and beside 1e6 no reason for a NaN: (4) holds."""
+    """1e-308 and 1e-200 are next to missing cells, and beside 1e6 no reason for a NaN: (4) holds."""
     monkeypatch.setattr(row_systems, "DUAL_FROM", 0.0 if form == "dual" else np.inf)
     Z, C, X = random_rows(d=8)
-    C[:, 0], C[:, 1] = 1e-200, 1e6
+    C[:, 0], C[:, 1], C[0, 0] = 1e-200, 1e6, 1e-308
     Y = RowSystems(X, ridge, len(Z), np.float64).solve(Z, C, C * Z).T
     assert np.abs((C * (Z - Y @ X.T)) @ X - ridge * Y).max() < 1e-12 * np.abs((C * Z) @ X).max()
 
@@ -50,8 +50,8 @@ def test_a_shorter_block_uses_the_same_arrays():
 
 @pytest.mark.parametrize(("q", "dtype", "rows"), [(2, np.float64, 4096), (32, np.float64, 512), (32, np.float32, 1024)])
 def test_blocks_have_fewer_rows_where_systems_are_large(q, dtype, rows):
-    assert RowSystems(np.ones((100, q)), 1.0, 10**6, dtype).rows == rows
-    assert RowSystems(np.ones((100, q)), 1.0, 10, dtype).rows == 10
+    assert RowSystems(np.ones((100, q)), 1.0, 10**6, dtype).block_rows == rows
+    assert RowSystems(np.ones((100, q)), 1.0, 10, dtype).block_rows == 10
 
 
 def test_packed_triangles_are_read_by_columns():

@@ -10,7 +10,8 @@ STYLES = {"objective": "o-", "reconstruction": "s--", "supervision": "^:"}
 class ConvergenceDisplay:
     """The objective and its parts by step of the training, each above the lowest value it reached.
 
-    Under ALS reconstruction counts sweeps and supervision the steps of the aggregator, which come afterwards.
+    Under ALS reconstruction has a point before each sweep and one after the last; supervision has one for each step of
+    the aggregator, which comes afterwards.
 
     Parameters
     ----------
