@@ -122,36 +122,32 @@ def kernel_rows(n):
 
 def float32_rows(n):
     """Seconds of a sweep in float64 over those in float32."""
-    for m, d in SIZES:
+
+    def pair(run, m, d):
         double = random_rows(n, m, d)
         single = [array.astype(np.float32) for array in double]
-        row = {"m": m, "d": d}
-        for name, compiled in (("numpy", False), ("numba", True)):
-            run = with_kernel(sweep, compiled)
-            seconds = medians_in_succession(
-                {
-                    "float64": lambda run=run, double=double: run(*double, 1.0, 1.0),
-                    "float32": lambda run=run, single=single: run(*single, 1.0, 1.0),
-                }
-            )
-            row[name] = seconds["float64"] / seconds["float32"]
-        yield row
+        return partial(run, *double, 1.0, 1.0), partial(run, *single, 1.0, 1.0)
+
+    return ratio_rows(SIZES, pair)
 
 
 def form_rows(n):
     """Seconds of a sweep in the primal form over those in the dual."""
-    for m, d in [(20, 16), (20, 18), (20, 19), (20, 20), (50, 45), (50, 48)]:
+
+    def pair(run, m, d):
         arrays = random_rows(n, m, d)
+        return [partial(with_form(run, start), *arrays, 1.0, 1.0) for start in (np.inf, 0.0)]
+
+    return ratio_rows([(20, 16), (20, 18), (20, 19), (20, 20), (50, 45), (50, 48)], pair)
+
+
+def ratio_rows(sizes, pair):
+    """Seconds of the first of two calls over those of the second, under numpy and under numba."""
+    for m, d in sizes:
         row = {"m": m, "d": d}
         for name, compiled in (("numpy", False), ("numba", True)):
-            run = with_kernel(sweep, compiled)
-            seconds = medians_in_succession(
-                {
-                    form: lambda run=run, arrays=arrays, start=start: with_form(run, start)(*arrays, 1.0, 1.0)
-                    for form, start in (("primal", np.inf), ("dual", 0.0))
-                }
-            )
-            row[name] = seconds["primal"] / seconds["dual"]
+            seconds = medians_in_succession(dict(enumerate(pair(with_kernel(sweep, compiled), m, d))))
+            row[name] = seconds[0] / seconds[1]
         yield row
 
 

@@ -23,7 +23,17 @@ from unittest import mock
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from kernel import LOOP_ROWS, MANY_ROWS, float32_rows, form_rows, kernel_rows, medians, seconds_of, thread_rows
+from kernel import (
+    LOOP_ROWS,
+    MANY_ROWS,
+    float32_rows,
+    form_rows,
+    kernel_rows,
+    medians,
+    random_rows,
+    seconds_of,
+    thread_rows,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer
@@ -119,8 +129,7 @@ def sweep_growth(n_max):
 
 
 def sweep_inputs(n, m, d):
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(n, m)), rng.random((n, m)), np.ones(n), rng.normal(size=(m, d)), 1.0, 1.0
+    return *random_rows(n, m, d), 1.0, 1.0
 
 
 def dgemm_share(m=20, d=8, n=100_000):

@@ -115,7 +115,6 @@ def train_als(problem, settings):
         max_iter=settings.max_iter,
         tol=settings.tol,
     )
-    X = X.astype(np.float64, copy=False)
     fit, W, b = train_aggregator(problem, X, settings)
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
     return Solution(X, W, b, fit.aggregator_reg, history, len(values) - 1, converged and fit.converged)
@@ -193,7 +192,7 @@ def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
 
 
 def alternate(X, one_sweep, total, *, max_iter, tol):
-    """Sweeps from X until one lowers the objective by at most the share tol: X, values / total, converged.
+    """Sweeps from X until one lowers the objective by at most the share tol: X in float64, values / total, converged.
 
     What a sweep gains is known at its end: from the best Y for the old X to the best X for that Y. Where this gains
     nothing, both sides are at their optimum.
@@ -205,7 +204,7 @@ def alternate(X, one_sweep, total, *, max_iter, tol):
         converged = before - after <= tol * after
         if converged:
             break
-    return X, [*values, after / total], bool(converged)
+    return X.astype(np.float64, copy=False), [*values, after / total], bool(converged)
 
 
 def spectral_start(gram, latent_dim, ridge_x, ridge_y, exact):

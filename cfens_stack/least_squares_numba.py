@@ -33,8 +33,8 @@ def _offset(j, q):
 def _factorise(A, scaled):
     """A = U D^-1 U' of B packed triangles (p, B), D the diagonal of U: A becomes U with 1 / D on its diagonal.
 
-    Entry (i, j) of a triangle is row offset(j) + i, with offset(j) = j q - j (j + 1) / 2. Columns are subtracted four
-    at a time, so that an entry is read and written once for four of them. scaled (q, B) is room.
+    Columns are subtracted four at a time, so that an entry is read and written once for four of them. scaled (q, B) is
+    room.
     """
     q, B = scaled.shape
     for j in range(q):
@@ -159,8 +159,7 @@ def fold_in(Z, C, XT, constant, dual, ridge_y, Y):
 
 def sweep_sums(Z, C, v, XT, constant, dual, ridge_y, left, right, gram):
     """Add what the rows contribute to left (p, m), right (d, m) and gram (d, d); returns sum_iu v_i c_iu z_iu^2."""
-    d = len(XT)
-    p = d * (d + 1) // 2
+    d, p = len(XT), len(left)
     buffers = _make_buffers(XT, constant, dual)
     C_b, CZ, A, weighted = buffers[0], buffers[1], buffers[3], np.empty_like(buffers[6])
     squares = 0.0

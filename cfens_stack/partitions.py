@@ -116,7 +116,6 @@ def fit_rows(model, rows, y, sample_weight):
 
 def _check_settings(model):
     model._validate_params()
-    warn_of_float32(model)
     if not isinstance(model, CFEnsembleTrainer) and getattr(model, "trainer", None) != "als":
         raise ValueError(
             f"fit_partitions needs closed-form steps, but {model!r} trains with PyTorch: pass "
@@ -217,6 +216,7 @@ def _slopes(model, parts):
 
 def _train(model, parts, problem):
     """Model factors, then the aggregator: `als.train_als` on sums."""
+    warn_of_float32(model)
     if wants_label_aware(problem, model):
         parts = _label_aware(parts, problem, model.rho)
     (gram,) = parts.sum(steps.gram)
@@ -229,7 +229,6 @@ def _train(model, parts, problem):
 
     X = spectral_start(gram, rank, ridge_x, ridge_y, exact).astype(model.dtype)
     X, values, converged = alternate(X, one_sweep, total, max_iter=model.max_iter, tol=model.tol)
-    X = X.astype(np.float64, copy=False)
     fit = _train_aggregator(model, parts, problem, X)
     W, b = link_scale_weights(problem, fit, *aggregator_columns(problem)[:2])
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}

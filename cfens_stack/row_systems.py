@@ -32,12 +32,12 @@ class RowSystems:
 
     def __init__(self, X, ridge, rows, dtype):
         m, d = X.shape
-        self.dtype = np.dtype(dtype)
+        dtype = np.dtype(dtype)
         self.XT, self.constant, self.dual = shared_part(X, dtype, DUAL_FROM)
         q = m if self.dual else d
-        most = min(MOST_ROWS, max(FEWEST_ROWS, FACTOR_BYTES // (q * q * self.dtype.itemsize)))
+        most = min(MOST_ROWS, max(FEWEST_ROWS, FACTOR_BYTES // (q * q * dtype.itemsize)))
         self.block_rows = max(1, min(rows, most))
-        self.ridge = self.dtype.type(ridge)
+        self.ridge = dtype.type(ridge)
         self.diagonal = list(accumulate(range(q, 1, -1), initial=0))  # a packed column starts with its diagonal
         # Work arrays in one piece, which malloc keeps for the next sweep; several are given back to the system.
         sizes = [triangle(d), (q + 1) * q, q, q + 1, q, d]

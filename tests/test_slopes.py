@@ -70,7 +70,7 @@ class CountedSums:
 
 
 def test_newton_converges_quadratically():
-    """Few passes to a gradient of rounding, and one from a start at the minimum."""
+    """Few passes to a gradient that chance hides, and one more from there to a gradient of rounding."""
     columns = random_columns(q=5)
     columns = [part[:, :4] if part.ndim == 2 else part for part in columns]  # the last one starts far away
     b0 = base_log_odds(*target_sums(*columns[2:]))
@@ -82,6 +82,8 @@ def test_newton_converges_quadratically():
     started = CountedSums(*columns)
     np.testing.assert_allclose(slopes_from_sums(started, b0, np.stack([a, b])), np.maximum(a, 0.0), atol=1e-9)
     assert started.passes == 1
+    a, b = _minimiser(CountedSums(*columns), b0, np.stack([a, b]))
+    assert np.abs(sums(a, b)[1] + [a - 1.0, b - b0]).max() < 1e-10
 
 
 def test_many_rows_have_the_slopes_of_one_pass_from_the_prior():
