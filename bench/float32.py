@@ -1,12 +1,13 @@
 """What does the least-squares kernel lose in float32?
 
-On each prediction matrix, with label-aware confidence and 30 % of the cells missing, the same sweeps run in float64
-and in float32 from one start, by numpy and by numba. The largest errors over matrices and kernels: of a fold-in with
-the same model factors, of the reconstruction Y X' after the sweeps (both in units of the largest entry), and of the
-objective.
+On each prediction matrix, with label-aware confidence and 30 % of the cells missing, the same
+sweeps run in float64 and in float32 from one start, by numpy and by numba. The largest errors over
+matrices and kernels: of a fold-in with the same model factors, of the reconstruction Y X' after the
+sweeps (both in units of the largest entry), and of the objective.
 
     python bench/float32.py                    # drawn predictions, 20 and 50 models
-    python bench/float32.py --folder FOLDER    # and those in FOLDER/*.npz, arrays R_oof_0 (n, m) and y_train_0
+    python bench/float32.py --folder FOLDER    # and those in FOLDER/*.npz, arrays R_oof_0 (n, m)
+    and y_train_0
 """
 
 import argparse
@@ -18,8 +19,8 @@ from kernel import with_kernel
 from threadpoolctl import threadpool_limits
 
 from cfens_stack.datasets import make_predictions
-from cfens_stack.least_squares import fold_in, ridges, sweep
-from cfens_stack.link import apply_link, centre, standardise
+from cfens_stack.ensemble.link import apply_link, centre, standardise
+from cfens_stack.kernels.ridge import fold_in, ridges, sweep
 
 SWEEPS = 15
 RANKS = (8, 20, 32)
@@ -56,7 +57,9 @@ def errors(Z, C, v, d, lambda_reg, compiled):
             X, _, after = run(Z_t, C_t, v, X, ridge_x, ridge_y)
         found[dtype] = fold(Z_t, C_t, X, ridge_y) @ X.T, after, X
     (exact, objective, X), (single, approximate, _) = found.values()
-    same_factors = fold(Z.astype(np.float32), C.astype(np.float32), X.astype(np.float32), ridge_y) @ X.T
+    same_factors = (
+        fold(Z.astype(np.float32), C.astype(np.float32), X.astype(np.float32), ridge_y) @ X.T
+    )
     size = np.abs(exact).max()
     return {
         "fold-in": np.abs(same_factors - exact).max() / size,
@@ -73,11 +76,15 @@ def rows(folder):
                 continue
             for lambda_reg in LAMBDAS:
                 for compiled in (False, True):
-                    yield {"source": source, "d": d, "lambda": lambda_reg} | errors(Z, C, v, d, lambda_reg, compiled)
+                    yield {"source": source, "d": d, "lambda": lambda_reg} | errors(
+                        Z, C, v, d, lambda_reg, compiled
+                    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", help="stored predictions")
     with threadpool_limits(1):
         table = pd.DataFrame(rows(parser.parse_args().folder))

@@ -1,10 +1,11 @@
-"""How fast is the least-squares kernel against what one would write first, and a default fit against logistic
-regression?
+"""How fast is the least-squares kernel against what one would write first, and a default fit
+against logistic regression?
 
-Medians of interleaved repeats in one process on one thread of BLAS, as ratios within the run (of the kernel, each right
-after an equal call, as in a fit): (a) a Python loop over np.linalg.solve, (b) batched np.linalg.solve, (c)
-scikit-learn's LogisticRegression on the same matrix. Prints five tables: the kernel, the sweep in float32 beside
-float64, the dual form of the rows' systems beside the primal, threads, and fits; about two minutes.
+Medians of interleaved repeats in one process on one thread of BLAS, as ratios within the run (of
+the kernel, each right after an equal call, as in a fit): (a) a Python loop over np.linalg.solve,
+(b) batched np.linalg.solve, (c) scikit-learn's LogisticRegression on the same matrix. Prints five
+tables: the kernel, the sweep in float32 beside float64, the dual form of the rows' systems beside
+the primal, threads, and fits; about two minutes.
 """
 
 import argparse
@@ -18,9 +19,10 @@ from joblib import parallel_config
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from cfens_stack import CFEnsemble, least_squares, row_systems
+from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
-from cfens_stack.least_squares import fold_in, sweep
+from cfens_stack.kernels import ridge, ridge_numpy
+from cfens_stack.kernels.ridge import fold_in, sweep
 
 REPEATS = 9
 LOOP_ROWS = 4096
@@ -32,7 +34,10 @@ def loop_fold_in(Z, C, X, ridge_y):
     """Equation (4) as it reads, a row at a time."""
     d = X.shape[1]
     return np.array(
-        [np.linalg.solve((X.T * c) @ X + ridge_y * np.eye(d), X.T @ (c * z)) for z, c in zip(Z, C, strict=True)]
+        [
+            np.linalg.solve((X.T * c) @ X + ridge_y * np.eye(d), X.T @ (c * z))
+            for z, c in zip(Z, C, strict=True)
+        ]
     )
 
 
@@ -47,7 +52,9 @@ def loop_sweep(Z, C, v, X, ridge_x, ridge_y):
 
 
 def medians(functions, repeat_below=np.inf):
-    """Median seconds of each function over interleaved repeats; those that take `repeat_below` or more run once."""
+    """Median seconds of each function over interleaved repeats; those that take `repeat_below` or
+    more run once.
+    """
     times = {name: [seconds_of(function)] for name, function in functions.items()}
     for _ in range(REPEATS - 1):
         for name, function in functions.items():
@@ -57,13 +64,18 @@ def medians(functions, repeat_below=np.inf):
 
 
 def medians_in_succession(functions):
-    """The same, each call right after one that is not timed: as sweeps follow one another, with memory at hand."""
+    """The same, each call right after one that is not timed: as sweeps follow one another, with
+    memory at hand.
+    """
 
     def after_itself(function):
         function()
         return seconds_of(function)
 
-    times = [{name: after_itself(function) for name, function in functions.items()} for _ in range(REPEATS)]
+    times = [
+        {name: after_itself(function) for name, function in functions.items()}
+        for _ in range(REPEATS)
+    ]
     return {name: statistics.median(row[name] for row in times) for name in functions}
 
 
@@ -77,11 +89,11 @@ def with_kernel(function, compiled):
     """The function, with the rows passed over by numba or by numpy however few they are."""
 
     def call(*args):
-        before, least_squares.COMPILED_FROM = least_squares.COMPILED_FROM, 0 if compiled else np.inf
+        before, ridge.COMPILED_FROM = ridge.COMPILED_FROM, 0 if compiled else np.inf
         try:
             return function(*args)
         finally:
-            least_squares.COMPILED_FROM = before
+            ridge.COMPILED_FROM = before
 
     return call
 
@@ -102,8 +114,12 @@ def kernel_rows(n):
                 "fold-in, numba": lambda Z=Z, C=C, X=X: with_kernel(fold_in, True)(Z, C, X, 1.0),
                 "fold-in, shared confidence": lambda Z=Z, C=C, X=X: fold_in(Z, C[0], X, 1.0),
                 "loop sweep": lambda Z=Z, C=C, X=X, v=v: loop_sweep(Z, C, v, X, 1.0, 1.0),
-                "fused sweep": lambda Z=Z, C=C, X=X, v=v: with_kernel(sweep, False)(Z, C, v, X, 1.0, 1.0),
-                "fused sweep, numba": lambda Z=Z, C=C, X=X, v=v: with_kernel(sweep, True)(Z, C, v, X, 1.0, 1.0),
+                "fused sweep": lambda Z=Z, C=C, X=X, v=v: with_kernel(sweep, False)(
+                    Z, C, v, X, 1.0, 1.0
+                ),
+                "fused sweep, numba": lambda Z=Z, C=C, X=X, v=v: with_kernel(sweep, True)(
+                    Z, C, v, X, 1.0, 1.0
+                ),
             }
         )
         yield {
@@ -146,22 +162,24 @@ def ratio_rows(sizes, pair):
     for m, d in sizes:
         row = {"m": m, "d": d}
         for name, compiled in (("numpy", False), ("numba", True)):
-            seconds = medians_in_succession(dict(enumerate(pair(with_kernel(sweep, compiled), m, d))))
+            seconds = medians_in_succession(
+                dict(enumerate(pair(with_kernel(sweep, compiled), m, d)))
+            )
             row[name] = seconds[0] / seconds[1]
         yield row
 
 
 def with_form(function, dual_from):
     """The function, with the dual form from d = dual_from m on."""
-    from cfens_stack import least_squares_numba  # needs numba, as this table does
+    from cfens_stack.kernels import ridge_numba  # needs numba, as this table does
 
     def call(*args):
-        before = row_systems.DUAL_FROM, least_squares_numba.DUAL_FROM
-        row_systems.DUAL_FROM = least_squares_numba.DUAL_FROM = dual_from
+        before = ridge_numpy.DUAL_FROM, ridge_numba.DUAL_FROM
+        ridge_numpy.DUAL_FROM = ridge_numba.DUAL_FROM = dual_from
         try:
             return function(*args)
         finally:
-            row_systems.DUAL_FROM, least_squares_numba.DUAL_FROM = before
+            ridge_numpy.DUAL_FROM, ridge_numba.DUAL_FROM = before
 
     return call
 
@@ -177,7 +195,9 @@ def thread_rows(sizes):
                 with parallel_config(n_jobs=n_jobs):
                     run(*arrays, 1.0, 1.0)
 
-            seconds = medians_in_succession({n_jobs: partial(on_threads, n_jobs) for n_jobs in (1, 2)})
+            seconds = medians_in_succession(
+                {n_jobs: partial(on_threads, n_jobs) for n_jobs in (1, 2)}
+            )
             one, two = 1e3 * seconds[1], 1e3 * seconds[2]
             yield {"n": n, "m": m, "d": d, "one thread": one, "two": two, "ratio": one / two}
 
@@ -191,16 +211,26 @@ def fit_rows(sizes):
             {
                 "logistic": lambda data=data: LogisticRegression(max_iter=1000).fit(data.R, data.y),
                 "CFEnsemble": lambda data=data: CFEnsemble().fit(data.R, data.y),
-                "CFEnsemble, 30 % missing": lambda data=data, holes=holes: CFEnsemble().fit(holes, data.y),
+                "CFEnsemble, 30 % missing": lambda data=data, holes=holes: CFEnsemble().fit(
+                    holes, data.y
+                ),
                 "predict": lambda data=data, fitted=fitted: fitted.predict_proba(data.R),
             }
         )
-        yield {"n": n, **seconds, "CFEnsemble / logistic": seconds["CFEnsemble"] / seconds["logistic"]}
+        yield {
+            "n": n,
+            **seconds,
+            "CFEnsemble / logistic": seconds["CFEnsemble"] / seconds["logistic"],
+        }
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--large", action="store_true", help="fits at n = 1e6 too (two more minutes)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--large", action="store_true", help="fits at n = 1e6 too (two more minutes)"
+    )
     arguments = parser.parse_args()
     with threadpool_limits(1):
         print(pd.DataFrame(kernel_rows(LOOP_ROWS)).round(1).to_string(index=False))
@@ -208,8 +238,13 @@ def main():
         print(pd.DataFrame(float32_rows(MANY_ROWS)).round(2).to_string(index=False))
         print("\na sweep in the primal form, as times its seconds in the dual")
         print(pd.DataFrame(form_rows(MANY_ROWS)).round(2).to_string(index=False))
-        print("\nmilliseconds of a sweep under numba, on threads that joblib.parallel_config(n_jobs=2) allows")
-        print(pd.DataFrame(thread_rows([10_000, 100_000, 1_000_000])).round(2).to_string(index=False))
+        print(
+            "\nmilliseconds of a sweep under numba, on threads that "
+            "joblib.parallel_config(n_jobs=2) allows"
+        )
+        print(
+            pd.DataFrame(thread_rows([10_000, 100_000, 1_000_000])).round(2).to_string(index=False)
+        )
         sizes = [1_000, 10_000, 100_000] + [1_000_000] * arguments.large
         print("\nseconds of a default fit, m = 20")
         print(pd.DataFrame(fit_rows(sizes)).round(4).to_string(index=False))

@@ -1,8 +1,9 @@
 """How much memory do a fit and a prediction take where the predictions lie on disk?
 
-Writes ROWS x 20 float32 predictions to a file, then fits a default `CFEnsemble` on the memory-mapped file and predicts
-all its rows, in a process of its own. Reported is the peak of the memory that the process cannot give back (RssAnon of
-/proc/self/status, Linux only): pages of the mapped file that the system keeps as long as it has room do not count.
+Writes ROWS x 20 float32 predictions to a file, then fits a default `CFEnsemble` on the
+memory-mapped file and predicts all its rows, in a process of its own. Reported is the peak of the
+memory that the process cannot give back (RssAnon of /proc/self/status, Linux only): pages of the
+mapped file that the system keeps as long as it has room do not count.
 
     python bench/memory.py --rows 10000000
 """
@@ -66,20 +67,26 @@ def measure(folder):
     before = held()
     model = CFEnsemble()
     with threadpool_limits(1):
-        for name, step in {"fit": lambda: model.fit(R, y), "predict_proba": lambda: model.predict_proba(R)}.items():
+        for name, step in {
+            "fit": lambda: model.fit(R, y),
+            "predict_proba": lambda: model.predict_proba(R),
+        }.items():
             start = time.process_time()
             with PeakMemory() as memory:
                 step()
             seconds = time.process_time() - start
             print(
-                f"{name}: {len(R)} rows, {R.nbytes / 2**30:.2f} GiB on disk, {seconds:.0f} CPU seconds, peak "
-                f"{memory.peak / 2**30:.2f} GiB, of which {before / 2**30:.2f} before",
+                f"{name}: {len(R)} rows, {R.nbytes / 2**30:.2f} GiB on disk, {seconds:.0f} CPU "
+                f"seconds, peak {memory.peak / 2**30:.2f} GiB, of which {before / 2**30:.2f} "
+                "before",
                 flush=True,
             )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--missing", type=float, default=0.0, help="share of cells")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)

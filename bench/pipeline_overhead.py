@@ -1,7 +1,9 @@
-"""What StackingPipeline adds to the fits and predictions of its base models: ten models, five folds.
+"""What StackingPipeline adds to the fits and predictions of its base models: ten models, five
+folds.
 
-Each base model notes the seconds that its own fit and predict_proba take. Overhead is the wall time of the pipeline's
-fit less their sum; the meta-learner's fit, part of it, is shown by itself. About four minutes.
+Each base model notes the seconds that its own fit and predict_proba take. Overhead is the wall time
+of the pipeline's fit less their sum; the meta-learner's fit, part of it, is shown by itself. About
+four minutes.
 """
 
 import argparse
@@ -55,7 +57,10 @@ def pool():
     trees = [DecisionTreeClassifier(max_depth=depth) for depth in (4, 8, 12)]
     boosted = [HistGradientBoostingClassifier(max_iter=n) for n in (30, 60, 100)]
     logistic = [LogisticRegression(C=C, max_iter=500) for C in (0.01, 1.0, 100.0)]
-    return [(f"model{i}", Timed(model)) for i, model in enumerate([GaussianNB(), *trees, *boosted, *logistic])]
+    return [
+        (f"model{i}", Timed(model))
+        for i, model in enumerate([GaussianNB(), *trees, *boosted, *logistic])
+    ]
 
 
 def row(n):
@@ -69,10 +74,14 @@ def row(n):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     with threadpool_limits(1):
-        print(pd.DataFrame([row(n) for n in parser.parse_args().rows]).round(3).to_string(index=False))
+        print(
+            pd.DataFrame([row(n) for n in parser.parse_args().rows]).round(3).to_string(index=False)
+        )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """What does a default fit cost against what one would run instead, and how does it grow?
 
-One process on one BLAS thread; repeats are interleaved and medians are taken, so that ratios hold on a busy machine
-where seconds do not. Compared on equal predictions of 20 base models: scikit-learn's LogisticRegression, greedy
-ensemble selection (Caruana et al. 2004; 50 rounds, with replacement) by log loss and by average precision, and, with
-30 % of the cells missing, IterativeImputer with LogisticRegression. Then the growth of a fused sweep in n, m and d, its
-share of the speed of dgemm, and the PyTorch trainer beside ALS. Writes docs/speed.md and docs/speed.png.
+One process on one BLAS thread; repeats are interleaved and medians are taken, so that ratios hold
+on a busy machine where seconds do not. Compared on equal predictions of 20 base models:
+scikit-learn's LogisticRegression, greedy ensemble selection (Caruana et al. 2004; 50 rounds, with
+replacement) by log loss and by average precision, and, with 30 % of the cells missing,
+IterativeImputer with LogisticRegression. Then the growth of a fused sweep in n, m and d, its share
+of the speed of dgemm, and the PyTorch trainer beside ALS. Writes docs/speed.md and docs/speed.png.
 
     python bench/speed.py               about ten minutes
     python bench/speed.py --quick       up to n = 1e4, prints only
@@ -42,11 +43,12 @@ from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
-from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, least_squares_numba
+from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer
 from cfens_stack.datasets import make_predictions
-from cfens_stack.gradient import JointLoss
-from cfens_stack.least_squares import COMPILED_FROM, sweep
-from cfens_stack.row_systems import DUAL_FROM
+from cfens_stack.ensemble.pytorch import JointLoss
+from cfens_stack.kernels import ridge_numba
+from cfens_stack.kernels.ridge import COMPILED_FROM, sweep
+from cfens_stack.kernels.ridge_numpy import DUAL_FROM
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MODELS = 20
@@ -102,7 +104,9 @@ def fits(sizes):
     for n in sizes:
         data = make_predictions(n_samples=n, n_models=MODELS, random_state=0)
         holes = np.where(np.random.default_rng(0).random(data.R.shape) < 0.3, np.nan, data.R)
-        functions = {name: fit for name, fit in methods(data.R, holes, data.y).items() if name not in skipped}
+        functions = {
+            name: fit for name, fit in methods(data.R, holes, data.y).items() if name not in skipped
+        }
         seconds = medians(functions, REPEAT_BELOW)
         skipped |= {name for name, value in seconds.items() if value > SLOW}
         peak = peak_bytes(methods(data.R, holes, data.y)["CFEnsemble"])
@@ -111,13 +115,17 @@ def fits(sizes):
 
 
 def sweep_growth(n_max):
-    """Seconds of a fused sweep, complete per-cell confidence, along n, m and d, and the exponents between the ends."""
+    """Seconds of a fused sweep, complete per-cell confidence, along n, m and d, and the exponents
+    between the ends.
+    """
     base = {"n": min(100_000, n_max), "m": 20, "d": 8}
     axes = {"n": [1_000, 10_000, 100_000, 1_000_000], "m": [10, 20, 50], "d": [2, 4, 8, 16, 20]}
     axes["n"] = [n for n in axes["n"] if n <= n_max]
     rows = []
     for axis, values in axes.items():
-        functions = {value: partial(sweep, *sweep_inputs(**{**base, axis: value})) for value in values}
+        functions = {
+            value: partial(sweep, *sweep_inputs(**{**base, axis: value})) for value in values
+        }
         for value, seconds in medians(functions, REPEAT_BELOW).items():
             rows.append({"axis": axis, "value": value, "seconds": seconds})
     table = pd.DataFrame(rows)
@@ -138,7 +146,8 @@ def dgemm_share(m=20, d=8, n=100_000):
     inputs = sweep_inputs(n, m, d)
     seconds = medians({"dgemm": lambda: A @ A, "sweep": lambda: sweep(*inputs)}, REPEAT_BELOW)
     packed = d * (d + 1) / 2
-    # per row: two products of packed triangles with the confidence, right-hand sides twice, elimination, two solves
+    # per row: two products of packed triangles with the confidence, right-hand sides twice,
+    # elimination, two solves
     flops = n * (4 * packed * m + 4 * d * m + d**3 / 3 + 4 * d**2)
     return flops / seconds["sweep"] / (2 * 1024**3 / seconds["dgemm"])
 
@@ -149,21 +158,34 @@ def models_growth(n):
     for m in (10, 20, 50):
         data = make_predictions(n_samples=n, n_models=m, random_state=0)
         fits_of = methods(data.R, data.R, data.y)
-        seconds = medians({name: fits_of[name] for name in ("CFEnsemble", "LogisticRegression")}, REPEAT_BELOW)
-        rows.append({"m": m, **seconds, "ratio": seconds["CFEnsemble"] / seconds["LogisticRegression"]})
+        seconds = medians(
+            {name: fits_of[name] for name in ("CFEnsemble", "LogisticRegression")}, REPEAT_BELOW
+        )
+        rows.append(
+            {"m": m, **seconds, "ratio": seconds["CFEnsemble"] / seconds["LogisticRegression"]}
+        )
     return pd.DataFrame(rows)
 
 
 def trainers(sizes):
-    """ALS and PyTorch, default settings: seconds; sweeps, or evaluations of loss and gradient, and one's cost."""
+    """ALS and PyTorch, default settings: seconds; sweeps, or evaluations of loss and gradient, and
+    one's cost.
+    """
     rows = []
     for n in sizes:
         for missing in (0.0, 0.3):
             data = make_predictions(n_samples=n, n_models=MODELS, missing=missing, random_state=0)
-            for name, trainer in (("ALS", CFEnsemble()), ("PyTorch, projected", CFEnsemblePyTorchTrainer())):
+            for name, trainer in (
+                ("ALS", CFEnsemble()),
+                ("PyTorch, projected", CFEnsemblePyTorchTrainer()),
+            ):
                 evaluations = Counter()
-                with mock.patch.object(JointLoss, "backward", counted(JointLoss.backward, evaluations)):
-                    seconds = seconds_of(lambda trainer=trainer, data=data: trainer.fit(data.R, data.y))
+                with mock.patch.object(
+                    JointLoss, "backward", counted(JointLoss.backward, evaluations)
+                ):
+                    seconds = seconds_of(
+                        lambda trainer=trainer, data=data: trainer.fit(data.R, data.y)
+                    )
                 rows.append(
                     {
                         "n": n,
@@ -171,7 +193,9 @@ def trainers(sizes):
                         "trainer": name,
                         "seconds": seconds,
                         "steps": evaluations["calls"] or trainer.n_iter_,
-                        "seconds an evaluation": evaluations["seconds"] / max(evaluations["calls"], 1) or np.nan,
+                        "seconds an evaluation": evaluations["seconds"]
+                        / max(evaluations["calls"], 1)
+                        or np.nan,
                     }
                 )
     return pd.DataFrame(rows)
@@ -190,7 +214,9 @@ def counted(method, counts):
 
 
 def torch_operators(n=10_000):
-    """Share of the time of a PyTorch fit, 30 % of the cells missing, by operator of torch: the eight largest."""
+    """Share of the time of a PyTorch fit, 30 % of the cells missing, by operator of torch: the
+    eight largest.
+    """
     from torch.profiler import profile
 
     data = make_predictions(n_samples=n, n_models=MODELS, missing=0.3, random_state=0)
@@ -200,7 +226,17 @@ def torch_operators(n=10_000):
     return (shares / shares.sum()).nlargest(8).rename_axis("operator").rename("share").to_frame()
 
 
-def write(fit_table, model_table, kernel_table, variants, growth, slopes, share, trainer_table, operator_table):
+def write(
+    fit_table,
+    model_table,
+    kernel_table,
+    variants,
+    growth,
+    slopes,
+    share,
+    trainer_table,
+    operator_table,
+):
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for name in fit_table.columns.drop("peak bytes a row"):
         axes.loglog(fit_table.index, fit_table[name], marker="o", label=name)
@@ -242,7 +278,7 @@ A sweep in float64, as times its seconds in float32 (n = {MANY_ROWS}):
 
 A sweep that solves for d factors a row, as times its seconds with the dual, m unknowns and a matrix that only its
 diagonal tells from those of other rows (n = {MANY_ROWS}; taken from d = {DUAL_FROM} m on, under numba from
-{least_squares_numba.DUAL_FROM} m on):
+{ridge_numba.DUAL_FROM} m on):
 
 {markdown(variants["form"].round(2).set_index("m"))}
 
@@ -275,7 +311,8 @@ def markdown(table):
         lines.append(
             "| "
             + " | ".join(
-                "" if value != value else f"{value:g}" if isinstance(value, float) else str(value) for value in row
+                "" if value != value else f"{value:g}" if isinstance(value, float) else str(value)
+                for value in row
             )
             + " |"
         )
@@ -283,12 +320,16 @@ def markdown(table):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="up to n = 1e4, prints only")
     quick = parser.parse_args().quick
     sizes = [1_000, 10_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
     warnings.simplefilter("ignore", ConvergenceWarning)  # IterativeImputer stops after ten rounds
-    sweep(*sweep_inputs(COMPILED_FROM, 4, 2))  # numba compiles once per installation, ten seconds or more: not timed
+    sweep(
+        *sweep_inputs(COMPILED_FROM, 4, 2)
+    )  # numba compiles once per installation, ten seconds or more: not timed
     with threadpool_limits(1):
         fit_table = fits(sizes)
         kernel_table = pd.DataFrame(kernel_rows(LOOP_ROWS))
@@ -315,7 +356,17 @@ def main():
         )
         print(*tables, operator_table, sep="\n\n")
     else:
-        write(fit_table, model_table, kernel_table, variants, growth, slopes, share, trainer_table, operator_table)
+        write(
+            fit_table,
+            model_table,
+            kernel_table,
+            variants,
+            growth,
+            slopes,
+            share,
+            trainer_table,
+            operator_table,
+        )
 
 
 if __name__ == "__main__":

@@ -7,24 +7,14 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import _safe_indexing
 
-from cfens_stack.labels import UNLABELLED
-
-
-def check_groups(groups, X):
-    """Groups as an array with one entry a row of X; None if there are none."""
-    if groups is None:
-        return None
-    groups = np.asarray(groups)
-    if groups.shape != (X.shape[0],):
-        raise ValueError(f"groups has shape {groups.shape}, but X has {X.shape[0]} rows: pass one group a row.")
-    return groups
+from cfens_stack.validation import UNLABELLED
 
 
 def make_splits(cv, X, y, metadata, *, classes, seed):
     """Folds as a list of (train, test) row numbers of X; rows without a label are in none.
 
-    An int stands for shuffled stratified folds, with groups kept together if there are any. Splitter objects see
-    the labelled rows only; an iterable of (train, test) names rows of X.
+    An int stands for shuffled stratified folds, with groups kept together if there are any.
+    Splitter objects see the labelled rows only; an iterable of (train, test) names rows of X.
 
     Parameters
     ----------
@@ -36,13 +26,15 @@ def make_splits(cv, X, y, metadata, *, classes, seed):
     Raises
     ------
     ValueError
-        If a class or the groups are too few for the number of folds, or a split names rows that do not exist, has no
-        training rows, or trains on the rows it tests.
+        If a class or the groups are too few for the number of folds, or a split names rows that do
+        not exist, has no training rows, or trains on the rows it tests.
     """
     labelled = np.flatnonzero(y != UNLABELLED)
     if cv is not None and not isinstance(cv, Integral) and not hasattr(cv, "split"):
         splits = [_check_split(fold, split, len(y)) for fold, split in enumerate(cv)]
-        splits = [(train[y[train] != UNLABELLED], test[y[test] != UNLABELLED]) for train, test in splits]
+        splits = [
+            (train[y[train] != UNLABELLED], test[y[test] != UNLABELLED]) for train, test in splits
+        ]
     else:
         if len(labelled) < len(y):
             X, y = _safe_indexing(X, labelled), y[labelled]
@@ -55,7 +47,9 @@ def make_splits(cv, X, y, metadata, *, classes, seed):
         splits = [(labelled[train], labelled[test]) for train, test in splits]
     splits = [(train, test) for train, test in splits if len(test)]
     if not splits:
-        raise ValueError(f"cv={cv!r} holds out no row in any fold: out-of-fold predictions need test rows.")
+        raise ValueError(
+            f"cv={cv!r} holds out no row in any fold: out-of-fold predictions need test rows."
+        )
     return splits
 
 
@@ -70,11 +64,15 @@ def _check_enough_rows(y, classes, groups, n_folds):
     rarest = counts.argmin()
     if counts[rarest] < n_folds:
         raise ValueError(
-            f"Class {classes.tolist()[rarest]!r} has {counts[rarest]} rows, too few for cv={n_folds} folds with one in "
-            f"each. Pass cv={max(2, counts[rarest])} or less, a splitter of your own, or more rows of that class."
+            f"Class {classes.tolist()[rarest]!r} has {counts[rarest]} rows, too few for "
+            f"cv={n_folds} folds with one in each. Pass cv={max(2, counts[rarest])} or less, a "
+            "splitter of your own, or more rows of that class."
         )
     if groups is not None and (n_groups := len(np.unique(groups))) < n_folds:
-        raise ValueError(f"groups has {n_groups} different values, too few for cv={n_folds} folds. Pass a smaller cv.")
+        raise ValueError(
+            f"groups has {n_groups} different values, too few for cv={n_folds} folds. Pass a "
+            "smaller cv."
+        )
 
 
 def _check_split(fold, split, n_rows):
@@ -82,21 +80,25 @@ def _check_split(fold, split, n_rows):
         train, test = (_row_numbers(rows, n_rows) for rows in split)
     except (TypeError, ValueError):
         raise ValueError(
-            f"cv: fold {fold} is {reprlib.repr(split)}, but each fold is a pair (train, test) of row numbers, or of "
-            f"masks with one entry for each of the {n_rows} rows."
+            f"cv: fold {fold} is {reprlib.repr(split)}, but each fold is a pair (train, test) of "
+            f"row numbers, or of masks with one entry for each of the {n_rows} rows."
         ) from None
     if len(train) == 0:
-        raise ValueError(f"cv: fold {fold} has no training rows. Leave the fold out, or give it some.")
+        raise ValueError(
+            f"cv: fold {fold} has no training rows. Leave the fold out, or give it some."
+        )
     for side in (train, test):
         if len(side) and (side.min() < 0 or side.max() >= n_rows):
             raise ValueError(
-                f"cv: fold {fold} names row {side[np.abs(side).argmax()]}, but X has rows 0 to {n_rows - 1}."
+                f"cv: fold {fold} names row {side[np.abs(side).argmax()]}, but X has rows 0 to "
+                f"{n_rows - 1}."
             )
     shared = np.intersect1d(train, test)
     if len(shared):
         raise ValueError(
-            f"cv: fold {fold} has {len(shared)} rows on both sides, the first of them {shared[0]}. Predictions of rows "
-            "that a model was trained on are not out of fold; take them out of one side."
+            f"cv: fold {fold} has {len(shared)} rows on both sides, the first of them "
+            f"{shared[0]}. Predictions of rows that a model was trained on are not out of fold; "
+            "take them out of one side."
         )
     return train, test
 

@@ -27,7 +27,9 @@ def broken(site):
     ----------
     site : Path
     """
-    pages = {path.resolve(): Page(path) for path in site.rglob("*.html") if "_static" not in path.parts}
+    pages = {
+        path.resolve(): Page(path) for path in site.rglob("*.html") if "_static" not in path.parts
+    }
     for path, page in pages.items():
         for link in sorted(page.links):
             parts = urlsplit(link)

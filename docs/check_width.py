@@ -12,7 +12,9 @@ import tempfile
 from html import escape, unescape
 from pathlib import Path
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 WIDTHS = (390, 1280)  # pixels
 FRAMES = """<!DOCTYPE html><meta charset="utf-8"><body>%s<script>
 onload = () => {
@@ -29,7 +31,8 @@ onload = () => {
 
 
 def overflowing(site):
-    """(page, width of the window, pixels too many) of every page whose text is wider than its window.
+    """(page, width of the window, pixels too many) of every page whose text is wider than its
+    window.
 
     Parameters
     ----------
@@ -44,10 +47,18 @@ def overflowing(site):
     with tempfile.TemporaryDirectory() as folder:
         harness = Path(folder, "frames.html")
         harness.write_text(FRAMES % "".join(frames), encoding="utf-8")
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--dump-dom"]
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--allow-file-access-from-files",
+            "--dump-dom",
+        ]
         command = [BROWSER, *flags, f"--user-data-dir={folder}/profile", harness.as_uri()]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
-    found = json.loads(unescape(re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)[1]))
+    found = json.loads(
+        unescape(re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)[1])
+    )
     if len(found) != len(frames):
         raise RuntimeError(f"{len(found)} of {len(frames)} pages were measured")
     return [(page, width, excess) for page, width, excess in found if excess > 0]
@@ -59,5 +70,9 @@ if __name__ == "__main__":
         sys.exit()
     lost = overflowing(Path(sys.argv[1]))
     sys.exit(
-        "\n".join(f"{page}: {excess} pixels too wide in a window of {width}" for page, width, excess in lost) or None
+        "\n".join(
+            f"{page}: {excess} pixels too wide in a window of {width}"
+            for page, width, excess in lost
+        )
+        or None
     )

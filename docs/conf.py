@@ -17,7 +17,9 @@ version = release = cfens_stack.__version__
 extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser", "mathml"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
-suppress_warnings = ["toc.not_included"]  # a page that nobody has put in the index yet does not stop the build
+suppress_warnings = [
+    "toc.not_included"
+]  # a page that nobody has put in the index yet does not stop the build
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False

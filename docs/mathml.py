@@ -1,7 +1,8 @@
 r"""Equations as MathML, which browsers draw by themselves: no scripts, no fonts, no network.
 
-`$...$` and `$$...$$` of the Markdown pages reach the browser through the converter of docutils. A displayed equation
-that ends in `\tag{3}` is numbered (3) and has the anchor `equation-3`; GitHub reads the same notation.
+`$...$` and `$$...$$` of the Markdown pages reach the browser through the converter of docutils. A
+displayed equation that ends in `\tag{3}` is numbered (3) and has the anchor `equation-3`; GitHub
+reads the same notation.
 """
 
 import re
@@ -33,12 +34,16 @@ def displayed(translator, node):
     tex = node.astext()
     number = TAG.search(tex)
     equation = converted(TAG.sub("", tex), as_block=True)
-    anchor, label = (f' id="equation-{number[1]}"', f"<span>({number[1]})</span>") if number else ("", "")
+    anchor, label = (
+        (f' id="equation-{number[1]}"', f"<span>({number[1]})</span>") if number else ("", "")
+    )
     translator.body.append(f'<div class="equation"{anchor}>{equation}{label}</div>\n')
     raise nodes.SkipNode
 
 
 def setup(app):
     """Register the renderer."""
-    app.add_html_math_renderer("mathml", inline_renderers=(inline, None), block_renderers=(displayed, None))
+    app.add_html_math_renderer(
+        "mathml", inline_renderers=(inline, None), block_renderers=(displayed, None)
+    )
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,9 @@
 """A page for each recipe: what it asks, what it prints, its picture, its code.
 
-The recipes are programs with options, some of which take an hour with the predictions they need. So the site runs
-one that takes a minute, and shows of the others the output and picture that docs/output/ and docs/ keep; recipes with
-the option --docs write tables into docs/evidence.md instead.
+The recipes are programs with options, some of which take an hour with the predictions they need. So
+the site runs one that takes a minute, and shows of the others the output and picture that
+docs/output/ and docs/ keep; recipes with the option --docs write tables into docs/evidence.md
+instead.
 """
 
 import ast
@@ -11,7 +12,15 @@ import sys
 from pathlib import Path
 
 # Listed last.
-HELPERS = {"comparison.py", "goals.py", "imputation.py", "peers.py", "real_sets.py", "scenarios.py", "scoring.py"}
+HELPERS = {
+    "comparison.py",
+    "goals.py",
+    "imputation.py",
+    "peers.py",
+    "real_sets.py",
+    "scenarios.py",
+    "scoring.py",
+}
 
 
 def write(docs, run):
@@ -25,7 +34,9 @@ def write(docs, run):
     """
     pages = docs / "recipes"
     pages.mkdir(exist_ok=True)
-    sources = sorted((docs.parent / "recipes").glob("*.py"), key=lambda path: (path.name in HELPERS, path.name))
+    sources = sorted(
+        (docs.parent / "recipes").glob("*.py"), key=lambda path: (path.name in HELPERS, path.name)
+    )
     for source in sources:
         output, picture = docs / "output" / f"{source.stem}.txt", docs / f"{source.stem}.png"
         if source.name == run:
@@ -41,7 +52,11 @@ def execute(source, pages):
     """Run a recipe; the files with its output and its picture."""
     output, picture = pages / f"{source.stem}.txt", pages / f"{source.stem}.png"
     done = subprocess.run(
-        [sys.executable, source, "--picture", picture], cwd=source.parent, capture_output=True, text=True, check=False
+        [sys.executable, source, "--picture", picture],
+        cwd=source.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"{source.name} failed:\n{done.stderr}")
@@ -65,10 +80,17 @@ def page(source, output, picture):
     if picture.exists():
         place = picture.name if picture.parent.name == "recipes" else f"../{picture.name}"
         parts.append(f"![Picture that {source.name} draws]({place})")
-    parts += ["## The program", f"```{{literalinclude}} ../../recipes/{source.name}\n:language: python\n```"]
+    parts += [
+        "## The program",
+        f"```{{literalinclude}} ../../recipes/{source.name}\n:language: python\n```",
+    ]
     return "\n\n".join(parts) + "\n"
 
 
 def question(source):
     """First paragraph of the docstring on one line."""
-    return " ".join(ast.get_docstring(ast.parse(Path(source).read_text(encoding="utf-8"))).partition("\n\n")[0].split())
+    return " ".join(
+        ast.get_docstring(ast.parse(Path(source).read_text(encoding="utf-8")))
+        .partition("\n\n")[0]
+        .split()
+    )

@@ -1,8 +1,10 @@
-"""What is each part of CFEnsemble worth? Each is switched off, or its alternative on, against the defaults.
+"""What is each part of CFEnsemble worth? Each is switched off, or its alternative on, against the
+defaults.
 
-On at most two sets a family, one fold, with complete predictions and with 30 % of the cells missing. Means over
-families on held-out rows; the default's wins, ties and losses over families, with Wilcoxon's p. Prints tables, writes
-the scores (CSV); --docs puts the tables into docs/evidence.md. About ten minutes on one core the first time.
+On at most two sets a family, one fold, with complete predictions and with 30 % of the cells
+missing. Means over families on held-out rows; the default's wins, ties and losses over families,
+with Wilcoxon's p. Prints tables, writes the scores (CSV); --docs puts the tables into
+docs/evidence.md. About ten minutes on one core the first time.
 """
 
 import argparse
@@ -20,7 +22,9 @@ from cfens_stack.datasets import list_keel
 
 
 class RowMeans(CFEnsemble):
-    """CFEnsemble with the row mean in missing cells, so that the factorisation has nothing to fill."""
+    """CFEnsemble with the row mean in missing cells, so that the factorisation has nothing to
+    fill.
+    """
 
     def fit(self, R, y):
         return super().fit(row_mean(R, R)[0], y)
@@ -30,7 +34,9 @@ class RowMeans(CFEnsemble):
 
 
 class RawColumns(CFEnsemble):
-    """CFEnsemble that shrinks to the average of the models as they are, not of the calibrated ones."""
+    """CFEnsemble that shrinks to the average of the models as they are, not of the calibrated
+    ones.
+    """
 
     def _calibrates(self):
         return False
@@ -63,7 +69,9 @@ VARIANTS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--out", type=Path, default=Path("ablation.csv"))
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/evidence.md")
@@ -74,7 +82,8 @@ def main():
     table = score_all(tasks, VARIANTS, arguments.jobs)
     table.to_csv(arguments.out, index=False)
     tables = {
-        f"ablation, {scenario}": markdown(effects(part), "variant") for scenario, part in table.groupby("scenario")
+        f"ablation, {scenario}": markdown(effects(part), "variant")
+        for scenario, part in table.groupby("scenario")
     }
     for name, body in tables.items():
         print(f"\n{name}\n\n{body}")

@@ -1,15 +1,17 @@
 """Is CFEnsemble better than what people use to combine models on imbalanced data?
 
-All 77 imbalanced sets of KEEL with at least 20 positives, 17 base models, five outer folds (`recipes/real_sets.py`, an
-hour on two cores the first time). Every combiner sees the same out-of-fold predictions and is scored on the same
-held-out rows: complete predictions on all sets, the other scenarios of `scenarios.py` on at most two sets a family and
-two folds. Folds are averaged, then sets within families of near-duplicates; mean ranks are over families, Wilcoxon's
-signed-rank test over families and over sets. Peers that cannot take missing cells get the best of four imputations
-(`imputation.py`).
+All 77 imbalanced sets of KEEL with at least 20 positives, 17 base models, five outer folds
+(`recipes/real_sets.py`, an hour on two cores the first time). Every combiner sees the same
+out-of-fold predictions and is scored on the same held-out rows: complete predictions on all sets,
+the other scenarios of `scenarios.py` on at most two sets a family and two folds. Folds are
+averaged, then sets within families of near-duplicates; mean ranks are over families, Wilcoxon's
+signed-rank test over families and over sets. Peers that cannot take missing cells get the best of
+four imputations (`imputation.py`).
 
-Writes to --out the scores of every fold (CSV), tables (Markdown) and pictures of the mean ranks; --docs puts the tables
-into docs/evidence.md. About 40 minutes on one core the first time, then seconds for what has not changed; --quick, 16
-sets, two folds and two scenarios, three minutes once `real_sets.py --quick` has run.
+Writes to --out the scores of every fold (CSV), tables (Markdown) and pictures of the mean ranks;
+--docs puts the tables into docs/evidence.md. About 40 minutes on one core the first time, then
+seconds for what has not changed; --quick, 16 sets, two folds and two scenarios, three minutes once
+`real_sets.py --quick` has run.
 """
 
 import argparse
@@ -17,7 +19,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from comparison import METRICS, RANKED, against, by_unit, draw_ranks, markdown, put_tables, ranks, summary, wins_table
+from comparison import (
+    METRICS,
+    RANKED,
+    against,
+    by_unit,
+    draw_ranks,
+    markdown,
+    put_tables,
+    ranks,
+    summary,
+    wins_table,
+)
 from goals import goals
 from peers import PEERS
 from real_sets import MIN_POSITIVES, QUICK
@@ -36,13 +49,17 @@ FEW_POSITIVES = 50
 def main():
     arguments = parse_arguments()
     names = QUICK if arguments.quick else list_keel(min_positives=MIN_POSITIVES)
-    scenarios = arguments.scenarios or (["complete", "30 % of cells"] if arguments.quick else list(SCENARIOS))
+    scenarios = arguments.scenarios or (
+        ["complete", "30 % of cells"] if arguments.quick else list(SCENARIOS)
+    )
     tasks = []
     for scenario in scenarios:
         all_sets = scenario == "complete" and not arguments.quick
         folds = arguments.folds if all_sets else min(arguments.folds, SUBSET_FOLDS)
         tasks += [
-            (scenario, name, fold) for fold in range(folds) for name in (names if all_sets else two_a_family(names))
+            (scenario, name, fold)
+            for fold in range(folds)
+            for name in (names if all_sets else two_a_family(names))
         ]
     table = score_all(tasks, METHODS, arguments.jobs)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -59,12 +76,16 @@ def main():
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="16 sets, two folds, two scenarios")
     parser.add_argument("--scenarios", nargs="+", choices=list(SCENARIOS), help="default: all")
     parser.add_argument("--folds", type=int, default=5, help="outer folds (default: 5)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
-    parser.add_argument("--out", type=Path, default=Path("benchmark_imbalanced"), help="folder of the results")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmark_imbalanced"), help="folder of the results"
+    )
     parser.add_argument("--docs", action="store_true", help="put tables and pictures into docs/")
     return parser.parse_args()
 
@@ -92,7 +113,9 @@ def make_tables(table):
         tables["families"] = markdown(worst_families(complete), "family")
     for metric in RANKED:
         found = {scenario: ranks(part, metric).mean() for scenario, part in parts.items()}
-        tables[f"scenarios, rank, {metric}"] = markdown(pd.DataFrame(found).sort_values(next(iter(found))), digits=2)
+        tables[f"scenarios, rank, {metric}"] = markdown(
+            pd.DataFrame(found).sort_values(next(iter(found))), digits=2
+        )
     tables["scenarios, mean"] = markdown(scenario_means(parts), "scenario")
     tables["scenarios, wins"] = markdown(scenario_wins(parts), f"{OURS} against")
     tables["scenarios, place"] = markdown(places(parts), "scenario")
@@ -106,9 +129,13 @@ def n_positives(name):
 def worst_families(part):
     """CFEnsemble and the plain average by family, from the largest loss of average precision."""
     scores = by_unit(part, "average precision")
-    found = scores[[OURS, "plain average"]].assign(difference=scores[OURS] - scores["plain average"])
+    found = scores[[OURS, "plain average"]].assign(
+        difference=scores[OURS] - scores["plain average"]
+    )
     best = scores.ge(scores.max(axis=1) - 1e-9, axis=0)
-    found["best"] = best.apply(lambda row: " / ".join(row.index[row]) if row.sum() < 4 else f"{row.sum()} tie", axis=1)
+    found["best"] = best.apply(
+        lambda row: " / ".join(row.index[row]) if row.sum() < 4 else f"{row.sum()} tie", axis=1
+    )
     return found.sort_values("difference")
 
 
@@ -116,7 +143,11 @@ def scenario_means(parts):
     """Average precision and log loss of CFEnsemble, and of the peer that is best on average."""
     rows = {}
     for scenario, part in parts.items():
-        row = {"families": part["family"].nunique(), "sets": part["set"].nunique(), "folds": part["fold"].nunique()}
+        row = {
+            "families": part["family"].nunique(),
+            "sets": part["set"].nunique(),
+            "folds": part["fold"].nunique(),
+        }
         for metric in ("average precision", "log loss"):
             means = METRICS[metric] * by_unit(part, metric).mean()
             peers = means.drop(OURS)
@@ -129,7 +160,9 @@ def scenario_means(parts):
 
 
 def scenario_wins(parts):
-    """Wins and losses over families against each peer: average precision / log loss, * where p < 0.05."""
+    """Wins and losses over families against each peer: average precision / log loss, * where p <
+    0.05.
+    """
     columns = {}
     for scenario, part in parts.items():
         cells = {}
@@ -142,7 +175,9 @@ def scenario_wins(parts):
 
 
 def places(parts):
-    """Place of CFEnsemble among all methods by mean rank; peers beaten; seconds beside the imputation's."""
+    """Place of CFEnsemble among all methods by mean rank; peers beaten; seconds beside the
+    imputation's.
+    """
     rows = {}
     for scenario, part in parts.items():
         row = {}
@@ -150,13 +185,17 @@ def places(parts):
             row[f"place, {metric}"] = int(ranks(part, metric).mean().rank(method="min")[OURS])
         for metric in ("average precision", "log loss"):
             found = against(part, OURS, metric)
-            row[f"p<.05 {metric}"] = f"{int(np.sum((found['p'] < 0.05) & (found['gain'] > 0)))} of {len(found)}"
+            row[f"p<.05 {metric}"] = (
+                f"{int(np.sum((found['p'] < 0.05) & (found['gain'] > 0)))} of {len(found)}"
+            )
         folds = part.groupby(["set", "fold"])
         ours = part[part["method"] == OURS].set_index(["set", "fold"])["seconds"]
         iterative = folds["iterative seconds"].max().dropna()
         row["fit and predict, s"] = f"{ours.median():.3f}"
         row["IterativeImputer, s"] = f"{iterative.median():.3f}" if len(iterative) else ""
-        row["ratio"] = f"{(iterative / ours.reindex(iterative.index)).median():.1f}" if len(iterative) else ""
+        row["ratio"] = (
+            f"{(iterative / ours.reindex(iterative.index)).median():.1f}" if len(iterative) else ""
+        )
         rows[scenario] = row
     return pd.DataFrame(rows).T
 
@@ -167,7 +206,9 @@ def draw(table, folder):
     if "complete" in parts:
         panels = {metric: (parts["complete"], metric) for metric in RANKED}
         draw_ranks(panels, OURS, folder / "evidence_ranks.png")
-    missing = [s for s in ("10 % of cells", "30 % of cells", "50 % of cells", "groups") if s in parts]
+    missing = [
+        s for s in ("10 % of cells", "30 % of cells", "50 % of cells", "groups") if s in parts
+    ]
     if missing:
         panels = {f"{scenario} missing": (parts[scenario], "log loss") for scenario in missing}
         draw_ranks(panels, OURS, folder / "evidence_missing.png")

@@ -1,11 +1,13 @@
-"""Do class weights or focal loss harm the probabilities, and how should one decide with rare classes?
+"""Do class weights or focal loss harm the probabilities, and how should one decide with rare
+classes?
 
-Class weights and focal loss tilt probabilities towards the rare class. `posterior="natural"`, the default, undoes the
-tilt, `posterior="weighted"` keeps it. On 16 real imbalanced sets (`recipes/real_sets.py --quick`, five minutes the
-first time): log loss, Brier score and balanced accuracy at 1/2 on held-out rows, beside two ways to decide that leave
-the probabilities alone: the threshold at the prevalence, and scikit-learn's TunedThresholdClassifierCV. Means over
-families of near-duplicate sets. Prints a table, writes reliability diagrams of one set. Takes about two minutes;
---quick one.
+Class weights and focal loss tilt probabilities towards the rare class. `posterior="natural"`, the
+default, undoes the tilt, `posterior="weighted"` keeps it. On 16 real imbalanced sets
+(`recipes/real_sets.py --quick`, five minutes the first time): log loss, Brier score and balanced
+accuracy at 1/2 on held-out rows, beside two ways to decide that leave the probabilities alone: the
+threshold at the prevalence, and scikit-learn's TunedThresholdClassifierCV. Means over families of
+near-duplicate sets. Prints a table, writes reliability diagrams of one set. Takes about two
+minutes; --quick one.
 """
 
 import argparse
@@ -30,15 +32,25 @@ TILTS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one outer fold of each set instead of three")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one outer fold of each set instead of three"
+    )
     parser.add_argument("--data", default="page-blocks0", choices=QUICK, help="set of the picture")
     parser.add_argument("--picture", type=Path, default=Path("calibration.png"))
     arguments = parser.parse_args()
-    tasks = [(name, fold) for name in QUICK for fold in range(1 if arguments.quick else min(3, N_FOLDS))]
+    tasks = [
+        (name, fold) for name in QUICK for fold in range(1 if arguments.quick else min(3, N_FOLDS))
+    ]
     with threadpool_limits(1):
         table = pd.DataFrame(row for task in tqdm(tasks, unit="fold") for row in run(*task))
-    print(family_means(table.drop(columns="fold"), ["variant"]).to_string(float_format="{:.4f}".format))
+    print(
+        family_means(table.drop(columns="fold"), ["variant"]).to_string(
+            float_format="{:.4f}".format
+        )
+    )
     draw(arguments.data, arguments.picture)
     print(f"picture: {arguments.picture.resolve()}")
 
@@ -67,7 +79,9 @@ def variants(prevalence):
     for name, settings in TILTS.items():
         for posterior in ("natural", "weighted"):
             found[f"{name}, {posterior}"] = CFEnsemble(posterior=posterior, **settings)
-    found["default, threshold at the prevalence"] = FixedThresholdClassifier(CFEnsemble(), threshold=prevalence)
+    found["default, threshold at the prevalence"] = FixedThresholdClassifier(
+        CFEnsemble(), threshold=prevalence
+    )
     for metric, scoring in (("balanced accuracy", "balanced_accuracy"), ("F1", "f1")):
         tuned = TunedThresholdClassifierCV(CFEnsemble(), scoring=scoring, cv=5, random_state=0)
         found[f"default, threshold tuned for {metric}"] = tuned
@@ -77,9 +91,13 @@ def variants(prevalence):
 def draw(name, path):
     """Reliability before and after the correction, held-out rows of one set."""
     R, y, R_test, y_test = predictions(name, 0, "imbalanced")
-    figure, axes = pyplot.subplots(1, len(TILTS), figsize=(13, 4.2), layout="constrained", sharey=True)
+    figure, axes = pyplot.subplots(
+        1, len(TILTS), figsize=(13, 4.2), layout="constrained", sharey=True
+    )
     for ax, (tilt, settings) in zip(axes, TILTS.items(), strict=True):
-        ReliabilityDisplay.from_estimator(CFEnsemble(**settings).fit(R, y), R_test, y_test, n_bins=12).plot(ax)
+        ReliabilityDisplay.from_estimator(
+            CFEnsemble(**settings).fit(R, y), R_test, y_test, n_bins=12
+        ).plot(ax)
         ax.set_title(f"{name}: {tilt}")
     figure.savefig(path, dpi=110)
 

@@ -1,8 +1,9 @@
 """What does the exact gradient of the PyTorch trainer gain over ALS?
 
-Both trainers, at full rank and at rank 4, on real imbalanced sets: average precision, ROC AUC and log loss on held-out
-rows, and seconds to fit. Families of near-duplicate sets are averaged first. Prints a table. Takes about two minutes
-once the base-model predictions are there (`recipes/real_sets.py --quick`, five minutes the first time).
+Both trainers, at full rank and at rank 4, on real imbalanced sets: average precision, ROC AUC and
+log loss on held-out rows, and seconds to fit. Families of near-duplicate sets are averaged first.
+Prints a table. Takes about two minutes once the base-model predictions are there
+(`recipes/real_sets.py --quick`, five minutes the first time).
 """
 
 import argparse
@@ -28,7 +29,9 @@ VARIANTS = {
 
 
 def main():
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     rows = []
     for name, family, fold, R, y, R_test, y_test in real_sets(quick=True):
         for variant, meta in VARIANTS.items():
@@ -47,13 +50,20 @@ def main():
                 }
             )
     table = pd.DataFrame(rows)
-    print(family_means(table.drop(columns="fold"), ["variant"]).to_string(float_format="{:.4f}".format))
+    print(
+        family_means(table.drop(columns="fold"), ["variant"]).to_string(
+            float_format="{:.4f}".format
+        )
+    )
     for metric in ("average precision", "log loss"):
         wide = table.groupby(["variant", "set"])[metric].mean().unstack("variant")
         for rank in ("", ", rank 4"):
             gain = wide[f"PyTorch, projected{rank}"] - wide[f"ALS{rank}"]
             p = wilcoxon(gain).pvalue
-            print(f"{metric}{rank}: PyTorch, projected higher in {(gain > 0).sum()} of {len(gain)} sets, p = {p:.2f}")
+            print(
+                f"{metric}{rank}: PyTorch, projected higher in {(gain > 0).sum()} of "
+                f"{len(gain)} sets, p = {p:.2f}"
+            )
 
 
 if __name__ == "__main__":

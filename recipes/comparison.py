@@ -1,6 +1,8 @@
-"""Tables and pictures of a comparison of methods: means over families, mean ranks, wins, Wilcoxon's test.
+"""Tables and pictures of a comparison of methods: means over families, mean ranks, wins, Wilcoxon's
+test.
 
-A table of scores has a row a method, set and fold, with columns "method", "set", "family", "fold" and one a metric.
+A table of scores has a row a method, set and fold, with columns "method", "set", "family", "fold"
+and one a metric.
 """
 
 import numpy as np
@@ -21,12 +23,20 @@ RANKED = ["average precision", "ROC AUC", "log loss"]
 def by_unit(table, metric, unit="family"):
     """Score of each method (columns) in each set or family (rows): folds averaged, then sets."""
     sets = table.groupby(["family", "set", "method"])[metric].mean()
-    return sets.unstack().dropna() if unit == "set" else sets.groupby(["family", "method"]).mean().unstack().dropna()
+    return (
+        sets.unstack().dropna()
+        if unit == "set"
+        else sets.groupby(["family", "method"]).mean().unstack().dropna()
+    )
 
 
 def ranks(table, metric, unit="family"):
     """Rank of each method in each unit, 1 the best; ties share."""
-    return (METRICS.get(metric, 1) * by_unit(table, metric, unit)).round(12).rank(axis=1, ascending=False)
+    return (
+        (METRICS.get(metric, 1) * by_unit(table, metric, unit))
+        .round(12)
+        .rank(axis=1, ascending=False)
+    )
 
 
 def summary(table, metrics=tuple(METRICS), ranked=tuple(RANKED)):
@@ -37,14 +47,22 @@ def summary(table, metrics=tuple(METRICS), ranked=tuple(RANKED)):
 
 
 def against(table, ours, metric, unit="family"):
-    """Wins, ties and losses of a method against each other one, mean gain, and Wilcoxon's two-sided p."""
+    """Wins, ties and losses of a method against each other one, mean gain, and Wilcoxon's two-sided
+    p.
+    """
     scores = (METRICS.get(metric, 1) * by_unit(table, metric, unit)).round(12)
     rows = {}
     for peer in scores.columns.drop(ours):
         gain = (scores[ours] - scores[peer]).to_numpy()
         counts = [int(np.sum(gain > 0)), int(np.sum(gain == 0)), int(np.sum(gain < 0))]
         p = wilcoxon(gain[gain != 0]).pvalue if np.any(gain) else 1.0
-        rows[peer] = {"wins": counts[0], "ties": counts[1], "losses": counts[2], "gain": gain.mean(), "p": p}
+        rows[peer] = {
+            "wins": counts[0],
+            "ties": counts[1],
+            "losses": counts[2],
+            "gain": gain.mean(),
+            "p": p,
+        }
     return pd.DataFrame(rows).T
 
 
@@ -61,7 +79,10 @@ def wins_table(table, ours, metrics=tuple(RANKED), units=("family", "set")):
 
 def wins_text(found):
     """What `against` found, by peer: wins-ties-losses, p."""
-    text = [f"{row.wins:.0f}-{row.ties:.0f}-{row.losses:.0f}, {p_text(row.p)}" for row in found.itertuples()]
+    text = [
+        f"{row.wins:.0f}-{row.ties:.0f}-{row.losses:.0f}, {p_text(row.p)}"
+        for row in found.itertuples()
+    ]
     return pd.Series(text, index=found.index)
 
 
@@ -76,7 +97,9 @@ def critical_difference(n_methods, n_units, level=0.05):
 
 
 def markdown(frame, corner="method", digits=4):
-    """A data frame as a markdown table; two digits in columns of ranks, no zero before the point."""
+    """A data frame as a markdown table; two digits in columns of ranks, no zero before the
+    point.
+    """
 
     def cell(column, value):
         if not isinstance(value, float):
@@ -86,7 +109,10 @@ def markdown(frame, corner="method", digits=4):
         text = f"{rounded:.{n}f}"
         return text.replace("0.", ".", 1) if abs(rounded) < 1 else text
 
-    lines = [f"| {corner} | {' | '.join(map(str, frame.columns))} |", "|---" * (frame.shape[1] + 1) + "|"]
+    lines = [
+        f"| {corner} | {' | '.join(map(str, frame.columns))} |",
+        "|---" * (frame.shape[1] + 1) + "|",
+    ]
     for name, row in zip(frame.index, frame.to_numpy(dtype=object), strict=True):
         lines.append(f"| {name} | {' | '.join(map(cell, frame.columns, row))} |")
     return "\n".join(lines)
@@ -95,7 +121,12 @@ def markdown(frame, corner="method", digits=4):
 def draw_ranks(panels, ours, path):
     """Mean ranks with the critical difference; a panel a title, given as (table, metric)."""
     figure, axes = pyplot.subplots(
-        1, len(panels), figsize=(3.4 * len(panels) + 1.5, 4.6), layout="constrained", sharey=True, squeeze=False
+        1,
+        len(panels),
+        figsize=(3.4 * len(panels) + 1.5, 4.6),
+        layout="constrained",
+        sharey=True,
+        squeeze=False,
     )
     first_table, first_metric = next(iter(panels.values()))
     order = ranks(first_table, first_metric).mean().sort_values(ascending=False).index
@@ -109,14 +140,20 @@ def draw_ranks(panels, ours, path):
         ax.plot(mean[ours], list(order).index(ours), "o", color="C3")
         ax.set_yticks(heights, order)
         ax.grid(axis="x", color="0.9")
-        ax.set(title=title, xlabel="mean rank over families", xlim=(mean.min() - 0.5, mean.max() + 0.5))
-    figure.supxlabel("grey band: not told apart from CFEnsemble at 5 % (Nemenyi)", fontsize=8, color="0.4")
+        ax.set(
+            title=title, xlabel="mean rank over families", xlim=(mean.min() - 0.5, mean.max() + 0.5)
+        )
+    figure.supxlabel(
+        "grey band: not told apart from CFEnsemble at 5 % (Nemenyi)", fontsize=8, color="0.4"
+    )
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
 
 
 def put_tables(path, tables):
-    """Replace what stands between `<!-- table: NAME -->` and `<!-- end -->` in a page by the table of that name."""
+    """Replace what stands between `<!-- table: NAME -->` and `<!-- end -->` in a page by the table
+    of that name.
+    """
     text = path.read_text()
     for name, body in tables.items():
         start, end = f"<!-- table: {name} -->", "<!-- end -->"

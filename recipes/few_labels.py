@@ -1,10 +1,10 @@
 """Do unlabelled rows help when labels are scarce?
 
-On real sets, all but 5, 10 or 30 % of the training labels are hidden. The base models learn from the labelled rows;
-the refitted models also predict the unlabelled ones, and `CFEnsemble` factorises all predictions while its aggregator
-sees labelled rows only. Compared on held-out rows with the same ensemble on the labelled rows alone, with logistic
-stacking and with the plain average. Prints a table, writes a picture. Takes about six minutes on two cores; --quick
-about two.
+On real sets, all but 5, 10 or 30 % of the training labels are hidden. The base models learn from
+the labelled rows; the refitted models also predict the unlabelled ones, and `CFEnsemble` factorises
+all predictions while its aggregator sees labelled rows only. Compared on held-out rows with the
+same ensemble on the labelled rows alone, with logistic stacking and with the plain average. Prints
+a table, writes a picture. Takes about six minutes on two cores; --quick about two.
 """
 
 import argparse
@@ -33,13 +33,24 @@ METHODS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="one repeat instead of three")
     parser.add_argument("--picture", type=Path, default=Path("few_labels.png"))
     arguments = parser.parse_args()
-    tasks = [(name, share, seed) for name in SETS for share in SHARES for seed in range(1 if arguments.quick else 3)]
+    tasks = [
+        (name, share, seed)
+        for name in SETS
+        for share in SHARES
+        for seed in range(1 if arguments.quick else 3)
+    ]
     table = pd.concat([run(*task) for task in tqdm(tasks, unit="fit")], ignore_index=True)
-    means = table.groupby(["method", "labels"], sort=False)[["average precision", "log loss"]].mean().unstack()
+    means = (
+        table.groupby(["method", "labels"], sort=False)[["average precision", "log loss"]]
+        .mean()
+        .unstack()
+    )
     print(means.to_string(float_format="{:.4f}".format))
     report(table)
     draw(table, arguments.picture)
@@ -52,7 +63,9 @@ def run(name, share, seed):
     X, X_test, y, y_test = train_test_split(
         data.data, data.target, test_size=0.3, stratify=data.target, random_state=seed
     )
-    labelled, _ = train_test_split(np.arange(len(y)), train_size=share, stratify=y, random_state=seed)
+    labelled, _ = train_test_split(
+        np.arange(len(y)), train_size=share, stratify=y, random_state=seed
+    )
     partial = np.full(len(y), np.nan)
     partial[labelled] = y[labelled]
     folds = int(min(4, partial[labelled].sum(), (partial[labelled] == 0).sum()))
@@ -80,14 +93,19 @@ def run(name, share, seed):
 
 
 def report(table):
-    """Wins over the sets, and Wilcoxon's signed-rank test, of the first method against each other."""
+    """Wins over the sets, and Wilcoxon's signed-rank test, of the first method against each
+    other.
+    """
     first, *others = METHODS
     for metric, sign in (("average precision", 1.0), ("log loss", -1.0)):
         wide = sign * table.groupby(["method", "set", "labels"])[metric].mean().unstack("method")
         for other in others:
             gain = (wide[first] - wide[other]).to_numpy()
             p = wilcoxon(gain).pvalue
-            print(f"{metric}: all rows beat {other} in {np.sum(gain > 0)} of {len(gain)} set x share, p = {p:.3f}")
+            print(
+                f"{metric}: all rows beat {other} in {np.sum(gain > 0)} of {len(gain)} set x "
+                f"share, p = {p:.3f}"
+            )
 
 
 def draw(table, path):

@@ -1,4 +1,6 @@
-"""Imputation for peers that cannot take missing cells: four ways, and the choice among them by inner validation."""
+"""Imputation for peers that cannot take missing cells: four ways, and the choice among them by
+inner validation.
+"""
 
 import time
 import warnings
@@ -44,9 +46,9 @@ NO_PROBE = ("plain average", "best single model")
 class Imputed:
     """Complete matrices of a case for each peer, made when first asked for.
 
-    The imputation is chosen once a case, by the three-fold cross-validated log loss of logistic regression on the
-    labelled training rows. The plain average and the best single model, whose training predictions are out of fold by
-    themselves, choose by their own log loss.
+    The imputation is chosen once a case, by the three-fold cross-validated log loss of logistic
+    regression on the labelled training rows. The plain average and the best single model, whose
+    training predictions are out of fold by themselves, choose by their own log loss.
     """
 
     def __init__(self, case):

@@ -1,12 +1,13 @@
 """Does the factorisation fill missing predictions better than imputing them first?
 
-Predictions of 17 base models on 16 real imbalanced sets (`recipes/real_sets.py --quick`, five minutes the first time),
-of which some are removed in three ways: 30 % of the cells at random; a missing modality, where six rows in ten lack a
-third of the models; failed folds, where every other model did not predict one of four folds of the training rows.
-`CFEnsemble` takes what is left as it is. The same ensemble and logistic regression are given imputed predictions
-instead: column means, row means, scikit-learn's IterativeImputer. Scored on held-out rows by average precision and log
-loss; means over families of near-duplicate sets, Wilcoxon's signed-rank test over sets. Prints a table, writes a
-picture. Takes about ten minutes; --quick about four.
+Predictions of 17 base models on 16 real imbalanced sets (`recipes/real_sets.py --quick`, five
+minutes the first time), of which some are removed in three ways: 30 % of the cells at random; a
+missing modality, where six rows in ten lack a third of the models; failed folds, where every other
+model did not predict one of four folds of the training rows. `CFEnsemble` takes what is left as it
+is. The same ensemble and logistic regression are given imputed predictions instead: column means,
+row means, scikit-learn's IterativeImputer. Scored on held-out rows by average precision and log
+loss; means over families of near-duplicate sets, Wilcoxon's signed-rank test over sets. Prints a
+table, writes a picture. Takes about ten minutes; --quick about four.
 """
 
 import argparse
@@ -37,11 +38,17 @@ PATTERNS = ("random cells", "missing modality", "failed folds")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one outer fold of each set instead of three")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one outer fold of each set instead of three"
+    )
     parser.add_argument("--picture", type=Path, default=Path("missing_predictions.png"))
     arguments = parser.parse_args()
-    tasks = [(name, fold) for name in QUICK for fold in range(1 if arguments.quick else min(3, N_FOLDS))]
+    tasks = [
+        (name, fold) for name in QUICK for fold in range(1 if arguments.quick else min(3, N_FOLDS))
+    ]
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of the imputer, after its ten rounds
         table = pd.DataFrame(row for task in tqdm(tasks, unit="fold") for row in run(*task))
@@ -62,7 +69,9 @@ def run(name, fold):
         train, test = remove(R, R_test, pattern, rng)
         for method, (imputer, meta) in methods().items():
             start = time.perf_counter()
-            p = meta.fit(imputer.fit_transform(train), y).predict_proba(imputer.transform(test))[:, 1]
+            p = meta.fit(imputer.fit_transform(train), y).predict_proba(imputer.transform(test))[
+                :, 1
+            ]
             yield {
                 "pattern": pattern,
                 "cells": np.isnan(train).mean(),
@@ -83,10 +92,17 @@ def remove(R, R_test, pattern, rng):
         fails_in = np.where(np.arange(m) % 2 == 0, rng.integers(4, size=m), -1)
         return np.where(rng.integers(4, size=n)[:, None] == fails_in, np.nan, R), R_test
     if pattern == "random cells":
-        return tuple(np.where(rng.random(matrix.shape) < 0.3, np.nan, matrix) for matrix in (R, R_test))
+        return tuple(
+            np.where(rng.random(matrix.shape) < 0.3, np.nan, matrix) for matrix in (R, R_test)
+        )
     modality = np.arange(m) * 3 // m
-    lacks = [np.where(rng.random(len(X)) < 0.6, rng.integers(3, size=len(X)), -1) for X in (R, R_test)]
-    return tuple(np.where(lack[:, None] == modality, np.nan, X) for lack, X in zip(lacks, (R, R_test), strict=True))
+    lacks = [
+        np.where(rng.random(len(X)) < 0.6, rng.integers(3, size=len(X)), -1) for X in (R, R_test)
+    ]
+    return tuple(
+        np.where(lack[:, None] == modality, np.nan, X)
+        for lack, X in zip(lacks, (R, R_test), strict=True)
+    )
 
 
 class RowMean:
@@ -153,7 +169,9 @@ def draw(table, path):
         for place, (pattern, marker) in enumerate(zip(PATTERNS, "os^", strict=True)):
             part = loss.loc[pattern][[method for method in methods() if method != OURS]]
             style = {"fmt": marker, "color": str(0.25 * place), "capsize": 2, "label": pattern}
-            ax.errorbar(part.mean(), np.arange(part.shape[1]) + 0.2 * (place - 1), xerr=part.sem(), **style)
+            ax.errorbar(
+                part.mean(), np.arange(part.shape[1]) + 0.2 * (place - 1), xerr=part.sem(), **style
+            )
         ax.axvline(0.0, color="0.6", linewidth=1)
         ax.set_yticks(np.arange(part.shape[1]), part.columns)
         ax.set(xlabel=f"{metric}: better than CFEnsemble to the right")

@@ -1,8 +1,9 @@
-"""Is CFEnsembleSearch(n_trials=50) worth its time? Nested evaluation against the default configuration.
+"""Is CFEnsembleSearch(n_trials=50) worth its time? Nested evaluation against the default
+configuration.
 
-The search sees the training part of an outer fold and chooses by cross-validation inside; both are scored on the test
-part. One set a family, one fold. Prints a table, writes the scores (CSV); --docs puts the table into docs/evidence.md.
-About half an hour on one core the first time.
+The search sees the training part of an outer fold and chooses by cross-validation inside; both are
+scored on the test part. One set a family, one fold. Prints a table, writes the scores (CSV); --docs
+puts the table into docs/evidence.md. About half an hour on one core the first time.
 """
 
 import argparse
@@ -25,13 +26,17 @@ METHODS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--out", type=Path, default=Path("nested_search.csv"))
     parser.add_argument("--docs", action="store_true", help="put the table into docs/evidence.md")
     arguments = parser.parse_args()
     one_a_family = {keel_family(name): name for name in list_keel(min_positives=MIN_POSITIVES)}
-    table = score_all([("complete", name, 0) for name in one_a_family.values()], METHODS, arguments.jobs)
+    table = score_all(
+        [("complete", name, 0) for name in one_a_family.values()], METHODS, arguments.jobs
+    )
     table.to_csv(arguments.out, index=False)
     body = markdown(compare(table))
     print(body)

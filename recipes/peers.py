@@ -1,8 +1,9 @@
-"""How people combine base models today: what the recipes compare CFEnsemble with, for two and more classes.
+"""How people combine base models today: what the recipes compare CFEnsemble with, for two and more
+classes.
 
-A peer is a function (P, y, P_test) -> (probabilities of the training rows, of the test rows), each of shape (n, K).
-P has shape (n, m, K), the probabilities that m base models give to K classes, without missing cells; y holds class
-codes.
+A peer is a function (P, y, P_test) -> (probabilities of the training rows, of the test rows), each
+of shape (n, K). P has shape (n, m, K), the probabilities that m base models give to K classes,
+without missing cells; y holds class codes.
 """
 
 from functools import partial
@@ -24,11 +25,15 @@ def plain_average(P, y, P_test):
 
 
 def best_single(P, y, P_test):
-    """The model with the best average precision on the training rows; with several classes, the best log loss."""
+    """The model with the best average precision on the training rows; with several classes, the
+    best log loss.
+    """
     if P.shape[2] == 2:
         best = max(range(P.shape[1]), key=lambda u: average_precision_score(y, P[:, u, 1]))
     else:
-        best = min(range(P.shape[1]), key=lambda u: log_loss(y, bounded(P[:, u]), labels=range(P.shape[2])))
+        best = min(
+            range(P.shape[1]), key=lambda u: log_loss(y, bounded(P[:, u]), labels=range(P.shape[2]))
+        )
     return P[:, best], P_test[:, best]
 
 
@@ -43,7 +48,9 @@ def stacker(classifier, features):
 
 
 def probabilities(P):
-    """One column a model for two classes, K for more, as scikit-learn's StackingClassifier passes them."""
+    """One column a model for two classes, K for more, as scikit-learn's StackingClassifier passes
+    them.
+    """
     return P[:, :, 1] if P.shape[2] == 2 else P.reshape(len(P), -1)
 
 
@@ -54,7 +61,9 @@ def logits(P):
 
 def cross_validated_logistic(y):
     folds = int(min(5, np.bincount(y).min()))
-    return LogisticRegressionCV(l1_ratios=[0.0], cv=folds, scoring="neg_log_loss", use_legacy_attributes=False)
+    return LogisticRegressionCV(
+        l1_ratios=[0.0], cv=folds, scoring="neg_log_loss", use_legacy_attributes=False
+    )
 
 
 def weighted(weights):
@@ -69,13 +78,17 @@ def weighted(weights):
 
 
 def super_learner_weights(P, y):
-    """Non-negative least squares on the indicators of the classes (van der Laan, Polley, Hubbard 2007)."""
+    """Non-negative least squares on the indicators of the classes (van der Laan, Polley, Hubbard
+    2007).
+    """
     target = np.eye(P.shape[2])[y]
     return nnls(P.transpose(0, 2, 1).reshape(-1, P.shape[1]), target.ravel())[0]
 
 
 def greedy_weights(P, y, loss, rounds=50):
-    """Ensemble selection with replacement (Caruana et al. 2004), auto-sklearn's default: 50 rounds, no bagging."""
+    """Ensemble selection with replacement (Caruana et al. 2004), auto-sklearn's default: 50 rounds,
+    no bagging.
+    """
     S = loss.columns(P, y)
     counts, total = np.zeros(S.shape[1]), np.zeros(len(S))
     for size in range(1, rounds + 1):
@@ -86,7 +99,9 @@ def greedy_weights(P, y, loss, rounds=50):
 
 
 def bagged_greedy_weights(P, y, loss, bags=20, share=0.5, rounds=25):
-    """Ensemble selection in bags of half of the models (Caruana et al. 2006; auto-sklearn's `bagging=True`)."""
+    """Ensemble selection in bags of half of the models (Caruana et al. 2006; auto-sklearn's
+    `bagging=True`).
+    """
     rng = np.random.default_rng(0)
     counts = np.zeros(P.shape[1])
     for _ in range(bags):
@@ -115,7 +130,9 @@ class NegativeAveragePrecision:
 
     def __call__(self, S, y):
         positive, negative = np.sort(S[y == 1], axis=0), np.sort(S[y == 0], axis=0)
-        return np.array([-_average_precision(p, n) for p, n in zip(positive.T, negative.T, strict=True)])
+        return np.array(
+            [-_average_precision(p, n) for p, n in zip(positive.T, negative.T, strict=True)]
+        )
 
 
 def _average_precision(positive, negative):
@@ -126,7 +143,9 @@ def _average_precision(positive, negative):
 
 
 def cma_es_weights(P, y, generations=100):
-    """Softmax weights by CMA-ES on the log loss; Purucker and Beel (2023) give the method and its start."""
+    """Softmax weights by CMA-ES on the log loss; Purucker and Beel (2023) give the method and its
+    start.
+    """
     from cmaes import CMA
 
     S, loss, m = NegativeLogProbability.columns(P, y), NegativeLogProbability(), P.shape[1]
@@ -153,13 +172,19 @@ PEERS = {
     "best single model": best_single,
     "logistic, probabilities": stacker(lambda y: LogisticRegression(), probabilities),
     "logistic, logits, CV": stacker(cross_validated_logistic, logits),
-    "logistic, balanced": stacker(lambda y: LogisticRegression(class_weight="balanced"), probabilities),
+    "logistic, balanced": stacker(
+        lambda y: LogisticRegression(class_weight="balanced"), probabilities
+    ),
     "super learner": weighted(super_learner_weights),
     "greedy, log loss": weighted(partial(greedy_weights, loss=LOG_LOSS)),
     "greedy, log loss, bagged": weighted(partial(bagged_greedy_weights, loss=LOG_LOSS)),
     "greedy, AP, bagged": weighted(partial(bagged_greedy_weights, loss=AVERAGE_PRECISION)),
     "CMA-ES": weighted(cma_es_weights),
-    "LightGBM": stacker(lambda y: LGBMClassifier(n_jobs=1, verbose=-1, random_state=0), probabilities),
-    "random forest": stacker(lambda y: RandomForestClassifier(100, min_samples_leaf=5, random_state=0), probabilities),
+    "LightGBM": stacker(
+        lambda y: LGBMClassifier(n_jobs=1, verbose=-1, random_state=0), probabilities
+    ),
+    "random forest": stacker(
+        lambda y: RandomForestClassifier(100, min_samples_leaf=5, random_state=0), probabilities
+    ),
 }
 TWO_CLASSES_ONLY = {"greedy, AP, bagged"}

@@ -1,9 +1,11 @@
-"""Does CFEnsemble run inside the toolkits that people already use, and what happens to the log loss there?
+"""Does CFEnsemble run inside the toolkits that people already use, and what happens to the log loss
+there?
 
-On drawn data with one positive in eight, each toolkit of the extra "plugins" stacks the same kind of models twice: with
-its own final estimator, or what its users commonly take, and with CFEnsemble. Then a fitted ensemble goes through the
-formats that carry it elsewhere. Toolkits that are not installed are named and left out. One data set is no evidence of
-which is better (docs/evidence.md is); it shows that they work together. Prints a table; takes one to two minutes.
+On drawn data with one positive in eight, each toolkit of the extra "plugins" stacks the same kind
+of models twice: with its own final estimator, or what its users commonly take, and with CFEnsemble.
+Then a fitted ensemble goes through the formats that carry it elsewhere. Toolkits that are not
+installed are named and left out. One data set is no evidence of which is better (docs/evidence.md
+is); it shows that they work together. Prints a table; takes one to two minutes.
 """
 
 import argparse
@@ -29,17 +31,29 @@ MODELS = [
     ("bayes", GaussianNB()),
     ("forest", RandomForestClassifier(n_estimators=100, min_samples_leaf=5, random_state=0)),
 ]
-BAGGED = {"num_bag_folds": 5, "num_stack_levels": 1, "dynamic_stacking": False, "num_cpus": 1, "num_gpus": 0}
+BAGGED = {
+    "num_bag_folds": 5,
+    "num_stack_levels": 1,
+    "dynamic_stacking": False,
+    "num_cpus": 1,
+    "num_gpus": 0,
+}
 SEQUENTIAL = {"fold_fitting_strategy": "sequential_local"}
 
 
 def main():
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     warnings.simplefilter("ignore")  # what the toolkits warn of
     logging.disable(logging.WARNING)
-    X, y = make_classification(2000, 12, n_informative=6, weights=[0.88], flip_y=0.05, random_state=0)
+    X, y = make_classification(
+        2000, 12, n_informative=6, weights=[0.88], flip_y=0.05, random_state=0
+    )
     data = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
-    print(pd.DataFrame(combined(data)).to_string(index=False, float_format="{:.4f}".format, na_rep=""))
+    print(
+        pd.DataFrame(combined(data)).to_string(index=False, float_format="{:.4f}".format, na_rep="")
+    )
     print()
     if formats := list(carried(*data)):
         print(pd.DataFrame(formats).to_string(index=False))
@@ -59,7 +73,13 @@ def combined(data):
         rows = run(*data)
         seconds = (time.perf_counter() - start) / len(rows)
         for way, (own, ours) in rows.items():
-            yield {"toolkit": f"{toolkit} {found}", "way": way, "its own": own, "CFEnsemble": ours, "seconds": seconds}
+            yield {
+                "toolkit": f"{toolkit} {found}",
+                "way": way,
+                "its own": own,
+                "CFEnsemble": ours,
+                "seconds": seconds,
+            }
 
 
 def installed(toolkit):
@@ -95,15 +115,28 @@ def flaml(X, X_test, y, y_test):
     losses = []
     for ensemble in (True, {"final_estimator": CFEnsemble(), "passthrough": False}):
         automl = AutoML()
-        settings = {"estimator_list": ["rf", "extra_tree", "lrl1"], "max_iter": 9, "time_budget": 30, "seed": 0}
-        settings |= {"metric": "log_loss", "eval_method": "cv", "n_splits": 5, "n_jobs": 1, "verbose": 0}
+        settings = {
+            "estimator_list": ["rf", "extra_tree", "lrl1"],
+            "max_iter": 9,
+            "time_budget": 30,
+            "seed": 0,
+        }
+        settings |= {
+            "metric": "log_loss",
+            "eval_method": "cv",
+            "n_splits": 5,
+            "n_jobs": 1,
+            "verbose": 0,
+        }
         automl.fit(X, y, task="classification", ensemble=ensemble, **settings)
         losses.append(log_loss(y_test, automl.predict_proba(X_test)))
     return {"AutoML, the best learner as final": losses}
 
 
 def autogluon(X, X_test, y, y_test):
-    """One predictor: afterwards on its first layer, inside its second, and TabArena's interface on the same rows."""
+    """One predictor: afterwards on its first layer, inside its second, and TabArena's interface on
+    the same rows.
+    """
     from autogluon.core.metrics import log_loss as metric
     from autogluon.core.models.greedy_ensemble.ensemble_selection import EnsembleSelection
     from autogluon.tabular import TabularPredictor
@@ -124,19 +157,32 @@ def autogluon(X, X_test, y, y_test):
             afterwards.predict_proba(new),
         ]
     }
-    second = [predictor.predict_proba(new, model=name) for name in ("RandomForest_BAG_L2", "CFEnsemble_BAG_L2")]
+    second = [
+        predictor.predict_proba(new, model=name)
+        for name in ("RandomForest_BAG_L2", "CFEnsemble_BAG_L2")
+    ]
     rows["second layer, random forest"] = second
     P = afterwards.R_.to_numpy().T
-    P_new = np.array([proba[1] for proba in predictor.predict_proba_multi(new, models=afterwards.models_).values()])
+    P_new = np.array(
+        [
+            proba[1]
+            for proba in predictor.predict_proba_multi(new, models=afterwards.models_).values()
+        ]
+    )
     greedy = EnsembleSelection(ensemble_size=40, problem_type="binary", metric=metric)
     greedy.fit(list(P), afterwards.y_.to_numpy())
     ours = TabArenaEnsembler(problem_type="binary").fit(P, afterwards.y_)
-    rows["TabArena's interface, greedy selection"] = [greedy.predict_proba(P_new), ours.predict_proba(P_new)]
+    rows["TabArena's interface, greedy selection"] = [
+        greedy.predict_proba(P_new),
+        ours.predict_proba(P_new),
+    ]
     return {way: [log_loss(y_test, proba) for proba in pair] for way, pair in rows.items()}
 
 
 def carried(X, X_test, y, y_test):
-    """A row a format: largest difference of the probabilities of a stack after the way there and back."""
+    """A row a format: largest difference of the probabilities of a stack after the way there and
+    back.
+    """
     stack = StackingClassifier(MODELS, final_estimator=CFEnsemble()).fit(X, y)
     R, expected = stack.transform(X_test), stack.predict_proba(X_test)
     for toolkit, run in {"skops": skops, "skl2onnx": onnx}.items():
@@ -150,7 +196,9 @@ def skops(model, R):
 
     file = dumps(model)
     names = get_untrusted_types(data=file)
-    return loads(file, trusted=[name for name in names if name.startswith("cfens_stack.")]).predict_proba(R)
+    return loads(
+        file, trusted=[name for name in names if name.startswith("cfens_stack.")]
+    ).predict_proba(R)
 
 
 def onnx(model, R):

@@ -1,9 +1,9 @@
 """What does CFEnsemble gain over averaging and logistic stacking on a real imbalanced data set?
 
-page-blocks0 of the KEEL repository: 5472 blocks of scanned pages, one in ten of them no text. Nine base models are
-stacked by `StackingPipeline`; a quarter of the rows is held out and seen by nobody. Then the same out-of-fold
-predictions are combined by the peers, and everything is scored on the held-out rows. Prints a table, writes a picture.
-Takes about a minute.
+page-blocks0 of the KEEL repository: 5472 blocks of scanned pages, one in ten of them no text. Nine
+base models are stacked by `StackingPipeline`; a quarter of the rows is held out and seen by nobody.
+Then the same out-of-fold predictions are combined by the peers, and everything is scored on the
+held-out rows. Prints a table, writes a picture. Takes about a minute.
 """
 
 import argparse
@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib import pyplot
-from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     PrecisionRecallDisplay,
@@ -35,7 +39,10 @@ from cfens_stack.display import LatentSpaceDisplay
 
 BASE_MODELS = [
     ("logistic", make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))),
-    ("balanced_logistic", make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, class_weight="balanced"))),
+    (
+        "balanced_logistic",
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, class_weight="balanced")),
+    ),
     ("linear_svm", make_pipeline(StandardScaler(), LinearSVC(class_weight="balanced"))),
     ("naive_bayes", GaussianNB()),
     ("neighbours", make_pipeline(StandardScaler(), KNeighborsClassifier(15))),
@@ -47,9 +54,15 @@ BASE_MODELS = [
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="page-blocks0", help="name of a KEEL set (default: %(default)s)")
-    parser.add_argument("--picture", type=Path, default=Path("quickstart.png"), help="where to write the picture")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", default="page-blocks0", help="name of a KEEL set (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--picture", type=Path, default=Path("quickstart.png"), help="where to write the picture"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
@@ -57,19 +70,27 @@ def main():
     X, X_test, y, y_test = train_test_split(
         data.data, data.target, test_size=0.25, stratify=data.target, random_state=arguments.seed
     )
-    print(f"{data.name}: {len(y)} rows to train on, {len(y_test)} held out, {y.mean():.1%} positive")
-    stack = StackingPipeline(BASE_MODELS, meta=CFEnsemble(), n_jobs=2, progress=True, random_state=arguments.seed)
+    print(
+        f"{data.name}: {len(y)} rows to train on, {len(y_test)} held out, {y.mean():.1%} positive"
+    )
+    stack = StackingPipeline(
+        BASE_MODELS, meta=CFEnsemble(), n_jobs=2, progress=True, random_state=arguments.seed
+    )
     stack.fit(X, y)
 
     predictions = combine(stack, y, stack.base_predictions(X_test))
-    table = pd.DataFrame({name: scores(y_test, p, seconds) for name, (p, seconds) in predictions.items()}).T
+    table = pd.DataFrame(
+        {name: scores(y_test, p, seconds) for name, (p, seconds) in predictions.items()}
+    ).T
     print(table.to_string(float_format="{:.4f}".format))
     draw(stack, y_test, predictions, arguments.picture)
     print(f"picture: {arguments.picture.resolve()}")
 
 
 def combine(stack, y, R_test):
-    """Held-out probabilities of each way to combine the same base models, and the seconds it took to learn it."""
+    """Held-out probabilities of each way to combine the same base models, and the seconds it took
+    to learn it.
+    """
     R = stack.oof_
     best = max(range(R.shape[1]), key=lambda u: average_precision_score(y, R[:, u]))
     learners = {"CFEnsemble": CFEnsemble(), "logistic stacking": LogisticRegression()}
@@ -96,7 +117,9 @@ def scores(y, p, seconds):
 def draw(stack, y_test, predictions, path):
     figure, (curves, models) = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     for (name, (p, _)), style in zip(predictions.items(), ("-", "--", "-.", ":"), strict=True):
-        PrecisionRecallDisplay.from_predictions(y_test, p, name=name, ax=curves, curve_kwargs={"linestyle": style})
+        PrecisionRecallDisplay.from_predictions(
+            y_test, p, name=name, ax=curves, curve_kwargs={"linestyle": style}
+        )
     curves.set(title="Held-out rows", xlabel="recall", ylabel="precision", aspect="auto")
     curves.legend(loc="lower left", fontsize=8)
     LatentSpaceDisplay.from_estimator(stack.meta_, names=stack.get_feature_names_out()).plot(models)

@@ -1,10 +1,12 @@
-"""Base-model predictions on real imbalanced sets, made once and kept: what the other recipes compare meta-learners on.
+"""Base-model predictions on real imbalanced sets, made once and kept: what the other recipes
+compare meta-learners on.
 
-For each KEEL set with at least 20 positives, five stratified outer folds. In each, `StackingPipeline` makes out-of-fold
-predictions of 17 base models on the training part (four inner folds) and predicts the test part with the refitted
-models, so that no model has seen a test row. Results lie in `recipes/.cache`; delete it to start again. Run as a script
-to fill the cache, which takes about an hour on two cores and goes on where it was stopped; --quick, enough for the
-recipes' own --quick, takes about five minutes.
+For each KEEL set with at least 20 positives, five stratified outer folds. In each,
+`StackingPipeline` makes out-of-fold predictions of 17 base models on the training part (four inner
+folds) and predicts the test part with the refitted models, so that no model has seen a test row.
+Results lie in `recipes/.cache`; delete it to start again. Run as a script to fill the cache, which
+takes about an hour on two cores and goes on where it was stopped; --quick, enough for the recipes'
+own --quick, takes about five minutes.
 """
 
 import argparse
@@ -26,7 +28,7 @@ from tqdm import tqdm
 
 from cfens_stack import CFEnsemble, StackingPipeline
 from cfens_stack.datasets import keel_family, list_keel, load_keel
-from cfens_stack.default_pool import default_estimators
+from cfens_stack.stacking.default_pool import default_estimators
 
 N_FOLDS = 5
 MIN_POSITIVES = 20
@@ -54,7 +56,9 @@ memory = Memory(Path(__file__).parent / ".cache", verbose=0)
 
 
 def base_models():
-    """The default pool and seven more: margins, a tree, a net, a discriminant, and three that boost or rebalance."""
+    """The default pool and seven more: margins, a tree, a net, a discriminant, and three that boost
+    or rebalance.
+    """
     pool = default_estimators()
     table = clone(dict(pool)["logistic"][:-1])  # standardised numbers, 0/1 columns for categories
     more = {
@@ -63,7 +67,9 @@ def base_models():
         "svm": SVC(class_weight="balanced"),
         "tree": DecisionTreeClassifier(min_samples_leaf=10),
         "net": MLPClassifier((32,), alpha=1e-2, early_stopping=True, max_iter=200),
-        "lightgbm": LGBMClassifier(n_estimators=60, min_child_samples=5, num_leaves=15, n_jobs=1, verbose=-1),
+        "lightgbm": LGBMClassifier(
+            n_estimators=60, min_child_samples=5, num_leaves=15, n_jobs=1, verbose=-1
+        ),
         "undersampled_forest": BalancedRandomForestClassifier(
             100, sampling_strategy="all", replacement=True, bootstrap=False
         ),
@@ -86,48 +92,72 @@ def predictions(name, fold, collection):
     data = load_keel(name, collection=collection)
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
     train, test = list(folds.split(data.data, data.target))[fold]
-    stack = StackingPipeline(base_models(), meta=CFEnsemble(aggregator="mean"), cv=4, n_jobs=1, random_state=fold)
+    stack = StackingPipeline(
+        base_models(), meta=CFEnsemble(aggregator="mean"), cv=4, n_jobs=1, random_state=fold
+    )
     with threadpool_limits(1):
         stack.fit(data.data[train], data.target[train])
-        return stack.oof_, data.target[train], stack.base_predictions(data.data[test]), data.target[test]
+        return (
+            stack.oof_,
+            data.target[train],
+            stack.base_predictions(data.data[test]),
+            data.target[test],
+        )
 
 
 def tasks(quick=False, collection="imbalanced"):
     """(name, fold) of every outer fold; the sets with at least 20 positives, or in every class."""
     several = collection == "balanced"
-    names = QUICK if quick else list_keel(collection, min_positives=MIN_POSITIVES, min_classes=3 if several else 2)
+    names = (
+        QUICK
+        if quick
+        else list_keel(collection, min_positives=MIN_POSITIVES, min_classes=3 if several else 2)
+    )
     return [(name, fold) for fold in range(N_FOLDS) for name in names]
 
 
 def real_sets(quick=False, collection="imbalanced"):
-    """Every (name, family, fold, R, y, R_test, y_test), with a progress bar while the cache is being filled."""
+    """Every (name, family, fold, R, y, R_test, y_test), with a progress bar while the cache is
+    being filled.
+    """
     for name, fold in tqdm(tasks(quick, collection), desc="real sets", unit="fold"):
         yield (name, keel_family(name), fold, *predictions(name, fold, collection))
 
 
 def family_means(table, by):
-    """Mean of a data frame's columns within families of near-duplicate sets first, then over families."""
-    return table.groupby([*by, "family"], sort=False).mean(numeric_only=True).groupby(by, sort=False).mean()
+    """Mean of a data frame's columns within families of near-duplicate sets first, then over
+    families.
+    """
+    return (
+        table.groupby([*by, "family"], sort=False)
+        .mean(numeric_only=True)
+        .groupby(by, sort=False)
+        .mean()
+    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help=f"only {len(QUICK)} sets")
     parser.add_argument("--collection", choices=("imbalanced", "balanced"), default="imbalanced")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     arguments = parser.parse_args()
-    import real_sets as module  # the cache goes by module name, which is not __main__ for the other recipes
+    # the cache goes by module name, which is not __main__ for the other recipes
+    import real_sets as module
 
     todo = module.tasks(arguments.quick, arguments.collection)
     fits = (delayed(module.predictions)(name, fold, arguments.collection) for name, fold in todo)
     done = Parallel(arguments.jobs, return_as="generator_unordered")(fits)
     for _ in tqdm(done, total=len(todo), desc="real sets", unit="fold"):
         pass
-    for name, family, fold, R, y, _, y_test in module.real_sets(arguments.quick, arguments.collection):
+    for name, family, fold, R, y, _, y_test in module.real_sets(
+        arguments.quick, arguments.collection
+    ):
         if fold == 0:
-            size = (
-                f"rows {len(y) + len(y_test):5d} rarest class {np.bincount(y).min() / len(y):6.1%} columns {R.shape[1]}"
-            )
+            rarest = np.bincount(y).min() / len(y)
+            size = f"rows {len(y) + len(y_test):5d} rarest class {rarest:6.1%} columns {R.shape[1]}"
             print(f"{name:26s} family {family:14s} {size}")
 
 

@@ -1,9 +1,9 @@
 """Do fits on a Dask cluster give the same as in this process, and what does the cluster cost?
 
-Base-model fits and a fit over row partitions, both ways. Starts a cluster of worker processes on this machine;
---scheduler takes the address of another one. Prints a table with seconds and the largest difference of the predictions,
-and for the partitions how often the fit waits for the cluster and what the workers hold. Takes half a minute on an idle
-machine.
+Base-model fits and a fit over row partitions, both ways. Starts a cluster of worker processes on
+this machine; --scheduler takes the address of another one. Prints a table with seconds and the
+largest difference of the predictions, and for the partitions how often the fit waits for the
+cluster and what the workers hold. Takes half a minute on an idle machine.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from cfens_stack import CFEnsemble, StackingPipeline
 from cfens_stack.datasets import make_predictions
-from cfens_stack.partitions import fit_partitions
+from cfens_stack.ensemble.partitions import fit_partitions
 
 
 class Counted:
@@ -56,37 +56,52 @@ def base_models(n):
 
 
 def partitions(n, n_parts, client):
-    """The same CFEnsemble on R in memory and on R in parts on the workers; what the cluster costs, in words."""
+    """The same CFEnsemble on R in memory and on R in parts on the workers; what the cluster costs,
+    in words.
+    """
     data = make_predictions(n_samples=n, n_models=20, missing=0.1, random_state=0)
     parts = client.scatter(np.array_split(data.R, n_parts))  # rows in turn: the order of y
     here, seconds_here = timed(lambda: CFEnsemble().fit(data.R, data.y))
     counted, memory = Counted(client), MemorySampler()
     with memory.sample("fit", client=client, measure="process", interval=0.1):
-        there, seconds_there = timed(lambda: fit_partitions(CFEnsemble(), parts, data.y, client=counted))
+        there, seconds_there = timed(
+            lambda: fit_partitions(CFEnsemble(), parts, data.y, client=counted)
+        )
     held = memory.to_pandas()["fit"]
     cost = (
-        f"{counted.waits} waits, {1000 * seconds_there / counted.waits:.0f} ms each; processes of all workers held "
-        f"{held.iloc[0] / 2**20:.0f} MiB before the fit, of which R is {data.R.nbytes / 2**20:.0f} MiB, and "
-        f"{held.max() / 2**20:.0f} MiB at most."
+        f"{counted.waits} waits, {1000 * seconds_there / counted.waits:.0f} ms each; processes of "
+        f"all workers held {held.iloc[0] / 2**20:.0f} MiB before the fit, of which R is "
+        f"{data.R.nbytes / 2**20:.0f} MiB, and {held.max() / 2**20:.0f} MiB at most."
     )
-    difference = np.abs(here.predict_proba(data.R[:10_000]) - there.predict_proba(data.R[:10_000])).max()
+    difference = np.abs(
+        here.predict_proba(data.R[:10_000]) - there.predict_proba(data.R[:10_000])
+    ).max()
     return (seconds_here, seconds_there, difference), cost
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scheduler", help="address of a running cluster, such as tcp://host:8786")
-    parser.add_argument("--workers", type=int, default=2, help="worker processes of the cluster on this machine")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="worker processes of the cluster on this machine"
+    )
     parser.add_argument("--rows", type=int, default=100_000)
     arguments = parser.parse_args()
     local = {"n_workers": arguments.workers, "threads_per_worker": 1, "dashboard_address": None}
     cluster = arguments.scheduler or LocalCluster(**local)
     with Client(cluster) as client:
         apart, cost = partitions(arguments.rows, 2 * arguments.workers, client)
-        rows = [("StackingPipeline, 3 models", *base_models(arguments.rows)), ("CFEnsemble, 20 models", *apart)]
+        rows = [
+            ("StackingPipeline, 3 models", *base_models(arguments.rows)),
+            ("CFEnsemble, 20 models", *apart),
+        ]
         columns = ["fit", "seconds here", "seconds on Dask", "largest difference"]
         print(f"{arguments.rows} rows")
-        print(pd.DataFrame(rows, columns=columns).to_string(index=False, float_format="{:.3g}".format))
+        print(
+            pd.DataFrame(rows, columns=columns).to_string(index=False, float_format="{:.3g}".format)
+        )
         print(f"The fit of CFEnsemble over partitions: {cost}")
     if not arguments.scheduler:
         cluster.close()

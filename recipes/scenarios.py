@@ -1,7 +1,8 @@
-"""What can be wrong with a matrix of predictions: missing cells, groups, folds and labels, many models, few positives.
+"""What can be wrong with a matrix of predictions: missing cells, groups, folds and labels, many
+models, few positives.
 
-Each scenario turns the predictions of one outer fold of `real_sets.predictions` into a `Case`. Labels and rows are
-taken from the combiner only: the base models have seen all training labels.
+Each scenario turns the predictions of one outer fold of `real_sets.predictions` into a `Case`.
+Labels and rows are taken from the combiner only: the base models have seen all training labels.
 """
 
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from real_sets import base_models
 from scipy.special import expit, logit
 from sklearn.model_selection import train_test_split
 
-MIN_POSITIVES = 5  # below it a scenario is skipped: cross-validated peers need a positive in each fold
-# Base models by what they need: numbers, distances, or trees; the modalities of the scenario "groups".
+MIN_POSITIVES = (
+    5  # below it a scenario is skipped: cross-validated peers need a positive in each fold
+)
+# Base models by what they need: numbers, distances, or trees; the modalities of the scenario
+# "groups".
 GROUPS = {
     "lines": ["logistic", "discriminant", "naive_bayes", "balanced_logistic", "quadratic", "net"],
     "distances": ["neighbours", "kernel", "svm"],
@@ -37,7 +41,9 @@ class Case:
 
 
 def make_case(scenario, name, fold, R, y, R_test, y_test):
-    """The case of a scenario, drawn from a seed of its own; None if too few positives would be left."""
+    """The case of a scenario, drawn from a seed of its own; None if too few positives would be
+    left.
+    """
     rng = np.random.default_rng([fold, crc32(f"{scenario} {name}".encode())])
     case = SCENARIOS[scenario](rng, Case(R, y, R_test, y_test))
     return case if np.sum(case.y == 1) >= MIN_POSITIVES else None
@@ -51,7 +57,9 @@ def missing_cells(share):
     """A share of the cells missing at random, in training and in prediction."""
 
     def change(rng, case):
-        R, R_test = (np.where(rng.random(M.shape) < share, np.nan, M) for M in (case.R, case.R_test))
+        R, R_test = (
+            np.where(rng.random(M.shape) < share, np.nan, M) for M in (case.R, case.R_test)
+        )
         return Case(R, case.y, R_test, case.y_test)
 
     return change
@@ -62,13 +70,16 @@ def missing_groups(rng, case):
     group_of = {model: g for g, models in enumerate(GROUPS.values()) for model in models}
     groups = np.array([group_of[model] for model, _ in base_models()])
     R, R_test = (
-        np.where((rng.random((len(M), len(GROUPS))) < 0.3)[:, groups], np.nan, M) for M in (case.R, case.R_test)
+        np.where((rng.random((len(M), len(GROUPS))) < 0.3)[:, groups], np.nan, M)
+        for M in (case.R, case.R_test)
     )
     return Case(R, case.y, R_test, case.y_test)
 
 
 def failed_folds(rng, case):
-    """Half of the models failed in one inner fold, a contiguous quarter of the rows; refitted, they predict."""
+    """Half of the models failed in one inner fold, a contiguous quarter of the rows; refitted, they
+    predict.
+    """
     R = case.R.copy()
     quarters = np.array_split(np.arange(len(R)), 4)
     for u in np.flatnonzero(rng.random(R.shape[1]) < 0.5):
@@ -89,7 +100,9 @@ def few_labels(share):
 
 
 def many_models(rng, case):
-    """83 more models: noisy mixtures of three of the models on the logit scale, so that all 100 are correlated."""
+    """83 more models: noisy mixtures of three of the models on the logit scale, so that all 100 are
+    correlated.
+    """
     n_more, m = 100 - case.R.shape[1], case.R.shape[1]
     mixture = np.zeros((m, n_more))
     for column in mixture.T:
@@ -102,7 +115,9 @@ def many_models(rng, case):
 
 
 def few_positives(rng, case):
-    """Rows left out, at the same prevalence, until 25 positives remain; only where at least 50 are there."""
+    """Rows left out, at the same prevalence, until 25 positives remain; only where at least 50 are
+    there.
+    """
     positives = np.sum(case.y == 1)
     if positives < 50:
         return Case(case.R, np.zeros_like(case.y), case.R_test, case.y_test)
@@ -111,7 +126,9 @@ def few_positives(rng, case):
 
 
 def _stratified(rng, y, share):
-    kept, _ = train_test_split(np.arange(len(y)), train_size=share, stratify=y, random_state=int(rng.integers(2**31)))
+    kept, _ = train_test_split(
+        np.arange(len(y)), train_size=share, stratify=y, random_state=int(rng.integers(2**31))
+    )
     return kept
 
 

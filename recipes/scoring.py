@@ -1,7 +1,9 @@
-"""Held-out scores of combiners on a case, kept on disk: a second run computes only what has changed.
+"""Held-out scores of combiners on a case, kept on disk: a second run computes only what has
+changed.
 
-A result is kept under (method, scenario, set, fold) and a hash of the code it depends on, comments aside: the package
-for CFEnsemble, `peers.py` and `imputation.py` for the others, `scenarios.py` for both.
+A result is kept under (method, scenario, set, fold) and a hash of the code it depends on, comments
+aside: the package for CFEnsemble, `peers.py` and `imputation.py` for the others, `scenarios.py` for
+both.
 """
 
 import ast
@@ -20,7 +22,13 @@ from joblib import Parallel, delayed
 from peers import PEERS, bounded
 from real_sets import memory, predictions
 from scenarios import make_case
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    log_loss,
+    roc_auc_score,
+    roc_curve,
+)
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -32,17 +40,25 @@ HERE, PACKAGE = Path(__file__).parent, Path(cfens_stack.__file__).parent
 
 
 def score_all(tasks, methods, jobs=1):
-    """Scores of methods on (scenario, set, fold) tasks; `methods` from name to a meta-learner, or None for a peer."""
+    """Scores of methods on (scenario, set, fold) tasks; `methods` from name to a meta-learner, or
+    None for a peer.
+    """
     work = (delayed(score_task)(*task, methods) for task in tasks)
     done = Parallel(jobs, return_as="generator_unordered")(work)
-    rows = [row for found in tqdm(done, total=len(tasks), desc="combine", unit="fold") for row in found]
+    rows = [
+        row for found in tqdm(done, total=len(tasks), desc="combine", unit="fold") for row in found
+    ]
     return pd.DataFrame(rows).sort_values(["scenario", "set", "fold", "method"], ignore_index=True)
 
 
 def score_task(scenario, name, fold, methods):
-    """Scores of every method on one fold, a list of dicts; empty if the scenario leaves too few positives."""
+    """Scores of every method on one fold, a list of dicts; empty if the scenario leaves too few
+    positives.
+    """
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the peers: separable labels, FutureWarnings of defaults
+        warnings.simplefilter(
+            "ignore"
+        )  # of the peers: separable labels, FutureWarnings of defaults
         case = make_case(scenario, name, fold, *predictions(name, fold, "imbalanced"))
         if case is None:
             return []
@@ -60,7 +76,9 @@ def score_task(scenario, name, fold, methods):
 
 @memory.cache(ignore=["imputed"])
 def score_peer(method, version, scenario, name, fold, imputed):
-    """Scores of a peer on complete matrices; "seconds" without the imputation, which has its own columns."""
+    """Scores of a peer on complete matrices; "seconds" without the imputation, which has its own
+    columns.
+    """
     case = imputed.case
     R, R_test, imputation = imputed.matrices(method)
     y = case.y[case.labelled]
@@ -84,7 +102,9 @@ def score_meta(parameters, version, scenario, name, fold, meta, case):
 
 
 def scores(y, p, y_test, p_test):
-    """Metrics on the test rows; the threshold of the balanced accuracy is the best one on the training rows."""
+    """Metrics on the test rows; the threshold of the balanced accuracy is the best one on the
+    training rows.
+    """
     p_bounded = bounded(np.column_stack([1 - p_test, p_test]))[:, 1]
     threshold = best_threshold(y, p)
     hits = p_test >= threshold
@@ -119,4 +139,6 @@ def peers_version():
 
 def _hash(files):
     """Of the code without comments and layout."""
-    return hashlib.sha256("".join(ast.dump(ast.parse(file.read_text())) for file in files).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(ast.dump(ast.parse(file.read_text())) for file in files).encode()
+    ).hexdigest()

@@ -1,19 +1,23 @@
-"""Which hyperparameters of CFEnsemble suit a table of predictions? CFEnsembleSearch from the command line.
+"""Which hyperparameters of CFEnsemble suit a table of predictions? CFEnsembleSearch from the
+command line.
 
-The table, CSV, Parquet or npz, has a row an instance and a column a base model (out-of-fold probabilities of the
-positive class; empty where a model did not score the row), and one column of labels (empty where unknown). Without a
-table, predictions of models with correlated errors are drawn, and the result is compared on rows held out.
+The table, CSV, Parquet or npz, has a row an instance and a column a base model (out-of-fold
+probabilities of the positive class; empty where a model did not score the row), and one column of
+labels (empty where unknown). Without a table, predictions of models with correlated errors are
+drawn, and the result is compared on rows held out.
 
-Writes the fitted model, the table of trials and three pictures (history, slices, importances) to --out.
+Writes the fitted model, the table of trials and three pictures (history, slices, importances) to
+--out.
 
 Examples
 --------
-    python recipes/search.py                                              # a demonstration, about a minute
-    python recipes/search.py predictions.csv --label y --trials 100
-    python recipes/search.py predictions.parquet --label y --storage trials.journal
+    python recipes/search.py                                              # a demonstration, about a
+    minute python recipes/search.py predictions.csv --label y --trials 100 python recipes/search.py
+    predictions.parquet --label y --storage trials.journal
 
-The last command can be interrupted or killed, and repeated: it goes on where it was. Started several times at once, on
-the same --storage, the processes share the trials; each ends with the same result.
+The last command can be interrupted or killed, and repeated: it goes on where it was. Started
+several times at once, on the same --storage, the processes share the trials; each ends with the
+same result.
 """
 
 import argparse
@@ -24,20 +28,30 @@ import joblib
 import optuna
 import pandas as pd
 from matplotlib import pyplot
-from optuna.visualization.matplotlib import plot_optimization_history, plot_param_importances, plot_slice
+from optuna.visualization.matplotlib import (
+    plot_optimization_history,
+    plot_param_importances,
+    plot_slice,
+)
 from sklearn.metrics import average_precision_score, log_loss
 
 from cfens_stack import CFEnsemble, CFEnsembleSearch
 from cfens_stack.datasets import make_predictions
 from cfens_stack.plugins.prediction_tables import read_predictions
 
-PICTURES = {"history": plot_optimization_history, "slices": plot_slice, "importances": plot_param_importances}
+PICTURES = {
+    "history": plot_optimization_history,
+    "slices": plot_slice,
+    "importances": plot_param_importances,
+}
 TRIALS_FOR_PICTURES = 4
 
 
 def main():
     arguments = parse_arguments()
-    R, y, held_out = demonstration() if arguments.table is None else load(arguments.table, arguments.label)
+    R, y, held_out = (
+        demonstration() if arguments.table is None else load(arguments.table, arguments.label)
+    )
     search = CFEnsembleSearch(
         arguments.trials,
         timeout=arguments.timeout,
@@ -60,22 +74,42 @@ def main():
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", nargs="?", type=Path, help="CSV, Parquet or npz; none: a demonstration")
-    parser.add_argument("--label", default="y", help="column of labels (default: y); all others are models")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "table", nargs="?", type=Path, help="CSV, Parquet or npz; none: a demonstration"
+    )
+    parser.add_argument(
+        "--label", default="y", help="column of labels (default: y); all others are models"
+    )
     parser.add_argument("--trials", type=int, default=50, help="total of the study (default: 50)")
     parser.add_argument("--timeout", type=float, help="seconds after which no trial is started")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--scoring", default="average_precision", help="name of a scikit-learn scorer")
+    parser.add_argument(
+        "--scoring", default="average_precision", help="name of a scikit-learn scorer"
+    )
     parser.add_argument("--trainers", nargs="+", choices=["als", "pytorch"], help="default: als")
-    parser.add_argument("--no-guide", action="store_true", help="search everything, whatever the data look like")
-    parser.add_argument("--selection", choices=["best", "one-standard-error", "average"], default="best")
-    parser.add_argument("--storage", help="journal file (.journal), sqlite:///file.db or postgresql+psycopg://...")
-    parser.add_argument("--name", default="search", help="study to resume or share in the storage (default: search)")
-    parser.add_argument("--new", action="store_true", help="start a new study in the storage instead of resuming")
+    parser.add_argument(
+        "--no-guide", action="store_true", help="search everything, whatever the data look like"
+    )
+    parser.add_argument(
+        "--selection", choices=["best", "one-standard-error", "average"], default="best"
+    )
+    parser.add_argument(
+        "--storage", help="journal file (.journal), sqlite:///file.db or postgresql+psycopg://..."
+    )
+    parser.add_argument(
+        "--name", default="search", help="study to resume or share in the storage (default: search)"
+    )
+    parser.add_argument(
+        "--new", action="store_true", help="start a new study in the storage instead of resuming"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="trials at once (default: 1)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("search_result"), help="folder (default: search_result)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("search_result"), help="folder (default: search_result)"
+    )
     return parser.parse_args()
 
 
@@ -90,7 +124,9 @@ def load(path, label):
 
 
 def demonstration():
-    """Drawn predictions with a tenth of the cells missing: 1000 rows to search on, 4000 held out."""
+    """Drawn predictions with a tenth of the cells missing: 1000 rows to search on, 4000 held
+    out.
+    """
     data = make_predictions(n_samples=5000, n_models=15, missing=0.1, random_state=0)
     R = pd.DataFrame(data.R, columns=[f"model {u}" for u in range(data.R.shape[1])])
     return R[:1000], data.y[:1000], (R[1000:], data.y[1000:])
@@ -100,9 +136,16 @@ def report(search, scoring):
     """The best trials, parameters that all of them share left out."""
     trials = search.trials_
     shown = trials[trials["state"] == "COMPLETE"].nlargest(5, "value").set_index("number")
-    shown = shown[["value", "user_attrs_standard_error", *(c for c in shown if c.startswith("params_"))]]
-    shown.columns = [name.removeprefix("params_").removeprefix("user_attrs_") for name in shown.columns]
-    print(f"\n{len(trials)} trials: {trials['state'].value_counts().to_dict()}. The best by {scoring}:")
+    shown = shown[
+        ["value", "user_attrs_standard_error", *(c for c in shown if c.startswith("params_"))]
+    ]
+    shown.columns = [
+        name.removeprefix("params_").removeprefix("user_attrs_") for name in shown.columns
+    ]
+    print(
+        f"\n{len(trials)} trials: {trials['state'].value_counts().to_dict()}. The best by "
+        f"{scoring}:"
+    )
     print(shown.T.to_string(float_format="{:.4g}".format, na_rep=""))
     print(f"\nselected: {search.best_params_}")
     print(f"{scoring}: {search.best_score_:.4f} (standard error {search.best_standard_error_:.4f})")
@@ -114,7 +157,10 @@ def compare(search, R, y, R_test, y_test):
     models["guide"] = search.guidance_.estimator().fit(R, y)
     probabilities = {name: model.predict_proba(R_test)[:, 1] for name, model in models.items()}
     probabilities["plain average"] = R_test.mean(axis=1).fillna(y.mean())
-    rows = {name: (average_precision_score(y_test, p), log_loss(y_test, p)) for name, p in probabilities.items()}
+    rows = {
+        name: (average_precision_score(y_test, p), log_loss(y_test, p))
+        for name, p in probabilities.items()
+    }
     table = pd.DataFrame(rows, index=["average precision", "log loss"]).T
     print(f"\nOn {len(y_test)} rows held out:\n{table.to_string(float_format='{:.4f}'.format)}")
 

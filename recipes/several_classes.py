@@ -1,8 +1,9 @@
 """Is CFEnsemble better than its peers with three and more classes?
 
-The sets of KEEL's other collection with at least 20 rows in every class and at most 3500 rows in all, 17 base models,
-the first outer fold. Prints a table of means and ranks over sets and one of wins, writes the scores (CSV); --docs puts
-the tables into docs/evidence.md. About 15 minutes on one core the first time, most of it for the base models.
+The sets of KEEL's other collection with at least 20 rows in every class and at most 3500 rows in
+all, 17 base models, the first outer fold. Prints a table of means and ranks over sets and one of
+wins, writes the scores (CSV); --docs puts the tables into docs/evidence.md. About 15 minutes on one
+core the first time, most of it for the base models.
 """
 
 import argparse
@@ -31,19 +32,29 @@ SEVERAL = ["log loss", "accuracy", "macro ROC AUC"]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folds", type=int, default=1, help="outer folds (default: 1)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--out", type=Path, default=Path("several_classes.csv"))
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/evidence.md")
     arguments = parser.parse_args()
-    todo = [(name, fold) for name, fold in tasks(collection="balanced") if fold < arguments.folds and is_small(name)]
-    done = Parallel(arguments.jobs, return_as="generator_unordered")(delayed(score_fold)(*task) for task in todo)
+    todo = [
+        (name, fold)
+        for name, fold in tasks(collection="balanced")
+        if fold < arguments.folds and is_small(name)
+    ]
+    done = Parallel(arguments.jobs, return_as="generator_unordered")(
+        delayed(score_fold)(*task) for task in todo
+    )
     table = pd.DataFrame([row for rows in tqdm(done, total=len(todo), unit="fold") for row in rows])
     table.sort_values(["set", "fold", "method"]).to_csv(arguments.out, index=False)
     tables = {
         "several classes": markdown(summary(table, SEVERAL, SEVERAL)),
-        "several classes, wins": markdown(wins_table(table, OURS, SEVERAL, units=["set"]), f"{OURS} against"),
+        "several classes, wins": markdown(
+            wins_table(table, OURS, SEVERAL, units=["set"]), f"{OURS} against"
+        ),
     }
     for name, body in tables.items():
         print(f"\n{name}\n\n{body}")
@@ -58,7 +69,10 @@ def is_small(name):
 def score_fold(name, fold):
     where = {"set": name, "family": keel_family(name), "fold": fold}
     versions = {OURS: package_version()}
-    return [where | {"method": m} | score(m, versions.get(m, peers_version()), name, fold) for m in METHODS]
+    return [
+        where | {"method": m} | score(m, versions.get(m, peers_version()), name, fold)
+        for m in METHODS
+    ]
 
 
 @memory.cache

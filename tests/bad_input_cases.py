@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cfens_stack import CFEnsemble, CFEnsembleSearch, CFEnsembleTrainer, StackingPipeline, recommend
 from cfens_stack.datasets import make_predictions
-from cfens_stack.search_space import Param
+from cfens_stack.search.space import Param
 
 R = make_predictions(60, 4, random_state=0).R
 Y = np.arange(60) % 2
@@ -28,9 +28,11 @@ ROWS = np.arange(60)
 
 @dataclass(frozen=True)
 class Case:
-    """What is passed, in words; the error that it gets; a call that passes it, given an empty folder.
+    """What is passed, in words; the error that it gets; a call that passes it, given an empty
+    folder.
 
-    The message stands as in the documents: "…" is what differs from case to case or between versions of scikit-learn.
+    The message stands as in the documents: "…" is what differs from case to case or between
+    versions of scikit-learn.
     """
 
     what: str
@@ -48,7 +50,10 @@ def parameter(what, valid, **parameters):
     ((name, value),) = parameters.items()
     shown = "array" if isinstance(value, np.ndarray) else repr(value)
     return fit(
-        what, ValueError, f"The '{name}' parameter of CFEnsemble must be {valid} … Got {shown} … instead.", **parameters
+        what,
+        ValueError,
+        f"The '{name}' parameter of CFEnsemble must be {valid} … Got {shown} … instead.",
+        **parameters,
     )
 
 
@@ -58,16 +63,25 @@ def new_rows(what, error, message, R_new, R=R):
 
 def stack(what, error, message, X=R, y=Y, v=None, groups=None, **settings):
     settings = {"estimators": [("a", GaussianNB())], "cv": 3} | settings
-    return Case(what, error, message, lambda _: StackingPipeline(**settings).fit(X, y, sample_weight=v, groups=groups))
+    return Case(
+        what,
+        error,
+        message,
+        lambda _: StackingPipeline(**settings).fit(X, y, sample_weight=v, groups=groups),
+    )
 
 
 def search(what, error, message, R=R, y=Y, groups=None, **settings):
     settings = {"n_trials": 2, "cv": 3} | settings
-    return Case(what, error, message, lambda _: CFEnsembleSearch(**settings).fit(R, y, groups=groups))
+    return Case(
+        what, error, message, lambda _: CFEnsembleSearch(**settings).fit(R, y, groups=groups)
+    )
 
 
 def stored(what, error, message, name, content=None):
-    """A search whose storage is a path, or a URL of one, in a folder; content is what the file holds before."""
+    """A search whose storage is a path, or a URL of one, in a folder; content is what the file
+    holds before.
+    """
 
     def call(folder):
         if content is not None:
@@ -245,7 +259,7 @@ SEARCH = [
     search("a scorer that raises", ValueError, "No trial was completed; 2 failed. Reasons: … TypeError: …", scoring=lambda: 0.5),
     search("trainers unknown", ValueError, "trainers=['adam']: pass 'auto' or a sequence of some of ('als', 'pytorch').", trainers=["adam"]),
     search("trainers empty", ValueError, "trainers=[]: pass 'auto' or a sequence of some of ('als', 'pytorch').", trainers=[]),
-    search("estimator of another kind", ValueError, "The 'estimator' parameter of CFEnsembleSearch must be an instance of 'cfens_stack.ensemble.CFEnsemble' or None. Got LogisticRegression() instead.", estimator=LogisticRegression()),
+    search("estimator of another kind", ValueError, "The 'estimator' parameter of CFEnsembleSearch must be an instance of 'cfens_stack.ensemble.estimators.CFEnsemble' or None. Got LogisticRegression() instead.", estimator=LogisticRegression()),
     search("selection unknown", ValueError, "The 'selection' parameter of CFEnsembleSearch must be a str among … Got 'luck' instead.", selection="luck"),
     search("n_average 0", ValueError, "The 'n_average' parameter of CFEnsembleSearch must be an int in the range [1, inf). Got 0 instead.", n_average=0),
     search("sampler a class", TypeError, "sampler=TPESampler is a class: pass an instance, TPESampler(...).", sampler=TPESampler),

@@ -1,4 +1,6 @@
-"""Write docs/errors.md, the table of errors, from bad_input_cases.py: python tests/bad_input_page.py"""
+"""Write docs/errors.md, the table of errors, from bad_input_cases.py: python
+tests/bad_input_page.py
+"""
 
 from pathlib import Path
 
@@ -19,8 +21,14 @@ def page():
     """The page as text."""
     parts = [HEAD.format(n=sum(map(len, SECTIONS.values())))]
     for title, cases in SECTIONS.items():
-        rows = [f"| {escaped(case.what)} | `{case.error.__name__}` | {escaped(case.message)} |" for case in cases]
-        parts.append("\n".join([f"## {title}\n", "| passed | error | message |", "|---|---|---|", *rows]) + "\n")
+        rows = [
+            f"| {escaped(case.what)} | `{case.error.__name__}` | {escaped(case.message)} |"
+            for case in cases
+        ]
+        parts.append(
+            "\n".join([f"## {title}\n", "| passed | error | message |", "|---|---|---|", *rows])
+            + "\n"
+        )
     return "\n".join(parts)
 
 

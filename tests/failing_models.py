@@ -1,4 +1,6 @@
-"""Base models for the tests that fail, count or record; in a module of their own so that worker processes find them."""
+"""Base models for the tests that fail, count or record; in a module of their own so that worker
+processes find them.
+"""
 
 import os
 import signal
@@ -33,7 +35,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
 
 class Misbehaving(Classifier):
-    """Fails in the fold that does not train on the row whose first column is `row`; None: in the fit on n_rows."""
+    """Fails in the fold that does not train on the row whose first column is `row`; None: in the
+    fit on n_rows.
+    """
 
     def __init__(self, how, row=0.0, n_rows=None):
         self.how = how
@@ -74,9 +78,13 @@ class Misbehaving(Classifier):
 
 @contextmanager
 def limited_memory(n_bytes):
-    """At most n_bytes more than the process has, as a container or a careful model would have it."""
+    """At most n_bytes more than the process has, as a container or a careful model would have
+    it.
+    """
     limits = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + n_bytes, limits[1]))
+    resource.setrlimit(
+        resource.RLIMIT_AS, (psutil.Process().memory_info().vms + n_bytes, limits[1])
+    )
     try:
         yield
     finally:
@@ -100,7 +108,9 @@ def limited_time(seconds):
 
 
 class Blocking(Classifier):
-    """Hangs where row 0 is held out, the first `times` times, after it has left a file named after its process."""
+    """Hangs where row 0 is held out, the first `times` times, after it has left a file named after
+    its process.
+    """
 
     def __init__(self, signs, times):
         self.signs = signs
@@ -114,7 +124,9 @@ class Blocking(Classifier):
 
 
 class Counting(Classifier):
-    """Leaves a file in the folder `log` for each fit; after FITS_LEFT of them the environment makes it raise or die."""
+    """Leaves a file in the folder `log` for each fit; after FITS_LEFT of them the environment makes
+    it raise or die.
+    """
 
     def __init__(self, log, tag=None):
         self.log = log

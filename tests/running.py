@@ -1,4 +1,6 @@
-"""Programs that tests start and break: in a session and with a folder for temporary files of their own."""
+"""Programs that tests start and break: in a session and with a folder for temporary files of their
+own.
+"""
 
 import os
 import signal
@@ -15,13 +17,17 @@ PATIENCE_SECONDS = 60
 
 
 class Run:
-    """A program that has been started in `folder`; what it prints is in the files "out" and "err" there."""
+    """A program that has been started in `folder`; what it prints is in the files "out" and "err"
+    there.
+    """
 
     def __init__(self, code, folder, *arguments):
         self.folder = folder
         self.temporary = folder / "temporary"
         self.temporary.mkdir()
-        path = os.pathsep.join([str(TESTS), str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+        path = os.pathsep.join(
+            [str(TESTS), str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
         with open(folder / "out", "w") as out, open(folder / "err", "w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, *map(str, arguments)],
@@ -41,7 +47,9 @@ class Run:
         return (self.folder / "err").read_text()
 
     def wait_for(self, condition):
-        """Wait until condition() holds, and return what it returned; it must before the program ends."""
+        """Wait until condition() holds, and return what it returned; it must before the program
+        ends.
+        """
         end = time.monotonic() + PATIENCE_SECONDS
         while not (found := condition()):
             assert self.process.poll() is None, self.errors()
@@ -69,7 +77,10 @@ class Run:
         found = []
         for process in psutil.process_iter():
             try:
-                if os.getsid(process.pid) == self.process.pid and process.status() != psutil.STATUS_ZOMBIE:
+                if (
+                    os.getsid(process.pid) == self.process.pid
+                    and process.status() != psutil.STATUS_ZOMBIE
+                ):
                     found.append(process.cmdline())
             except (ProcessLookupError, psutil.Error):
                 continue

@@ -13,13 +13,17 @@ from cfens_stack import CFEnsemble
 
 # scikit-learn 1.6 leaves weights of 0 to the check of each class.
 OLDER = "allow_all_zero_weights" not in signature(_check_sample_weight).parameters
-BEFORE = {"sample_weight zero throughout": "sample_weight gives class 0 a total weight of 0: every class needs"}
+BEFORE = {
+    "sample_weight zero throughout": "sample_weight gives class 0 a total weight of 0: every class needs"
+}
 ALL = [(title, case) for title, cases in SECTIONS.items() for case in cases]
 
 
 @pytest.mark.filterwarnings("ignore::cfens_stack.BaseModelWarning")
 @pytest.mark.filterwarnings("ignore:Setting penalty:UserWarning")
-@pytest.mark.parametrize("case", [case for _, case in ALL], ids=[f"{title} {case.what}" for title, case in ALL])
+@pytest.mark.parametrize(
+    "case", [case for _, case in ALL], ids=[f"{title} {case.what}" for title, case in ALL]
+)
 def test_bad_input(case, tmp_path):
     with pytest.raises(case.error) as caught:
         case.call(tmp_path)
@@ -34,7 +38,9 @@ def test_the_page_of_errors_is_up_to_date():
 
 
 def test_every_parameter_has_a_bad_value_here():
-    named = {name for case in PARAMETERS for name in re.findall(r"The '(\w+)' parameter", case.message)}
+    named = {
+        name for case in PARAMETERS for name in re.findall(r"The '(\w+)' parameter", case.message)
+    }
     assert named == CFEnsemble().get_params().keys()
 
 
@@ -58,7 +64,9 @@ def test_weight_zero_for_rows_of_a_class_that_keeps_others_is_fine():
 
 def test_names_lost():
     meta = CFEnsemble().fit(FRAME, Y)
-    with pytest.warns(UserWarning, match="X does not have valid feature names, but CFEnsemble was fitted with"):
+    with pytest.warns(
+        UserWarning, match="X does not have valid feature names, but CFEnsemble was fitted with"
+    ):
         meta.predict_proba(R)
 
 

@@ -29,8 +29,14 @@ def documented():
                 found[f"{module.name}.{name}"] = member
             elif inspect.isclass(member):
                 found[f"{module.name}.{name}"] = member
-                methods = {key: value for key, value in vars(member).items() if inspect.isfunction(value)}
-                found |= {f"{module.name}.{name}.{key}": value for key, value in methods.items() if key[0] != "_"}
+                methods = {
+                    key: value for key, value in vars(member).items() if inspect.isfunction(value)
+                }
+                found |= {
+                    f"{module.name}.{name}.{key}": value
+                    for key, value in methods.items()
+                    if key[0] != "_"
+                }
     return found
 
 
@@ -39,7 +45,9 @@ def _is_error(member):
 
 
 def described(member):
-    """Type text of each parameter in the docstring, under "Parameters" or, for a dataclass, "Attributes"."""
+    """Type text of each parameter in the docstring, under "Parameters" or, for a dataclass,
+    "Attributes".
+    """
     sections = NumpyDocString(inspect.cleandoc(member.__doc__ or ""))
     entries = sections["Parameters"] or (sections["Attributes"] if inspect.isclass(member) else [])
     return {name.strip(" *"): entry.type for entry in entries for name in entry.name.split(",")}
@@ -60,7 +68,9 @@ def test_defaults_in_docstrings_are_those_of_the_code(name):
         if default is inspect.Parameter.empty:
             assert not stated, f"{parameter} has no default"
         elif stated:
-            assert stated.replace('"', "'") == _text(default), f"{parameter} has default={default!r}, not {stated}"
+            assert stated.replace('"', "'") == _text(default), (
+                f"{parameter} has default={default!r}, not {stated}"
+            )
 
 
 def _text(default):
@@ -73,9 +83,15 @@ def _text(default):
 
 
 PUBLIC = {name: getattr(cfens_stack, name) for name in cfens_stack.__all__}
-PUBLIC = {name: member for name, member in PUBLIC.items() if callable(member) and not _is_error(member)}
-PUBLIC |= {f"display.{name}": getattr(cfens_stack.display, name) for name in cfens_stack.display.__all__}
-PUBLIC |= {f"datasets.{name}": getattr(cfens_stack.datasets, name) for name in cfens_stack.datasets.__all__}
+PUBLIC = {
+    name: member for name, member in PUBLIC.items() if callable(member) and not _is_error(member)
+}
+PUBLIC |= {
+    f"display.{name}": getattr(cfens_stack.display, name) for name in cfens_stack.display.__all__
+}
+PUBLIC |= {
+    f"datasets.{name}": getattr(cfens_stack.datasets, name) for name in cfens_stack.datasets.__all__
+}
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -83,10 +99,18 @@ def test_every_parameter_of_the_public_interface_is_documented(name):
     members = [PUBLIC[name]]
     if inspect.isclass(PUBLIC[name]):
         methods = [getattr(PUBLIC[name], key) for key in dir(PUBLIC[name]) if key[0] != "_"]
-        members += [method for method in methods if callable(method) and method.__module__.startswith("cfens_stack")]
+        members += [
+            method
+            for method in methods
+            if callable(method) and method.__module__.startswith("cfens_stack")
+        ]
     for member in members:
         signature = inspect.signature(member)
-        own = {key for key, value in signature.parameters.items() if value.kind not in (2, 4)} - {"self", "X", "R"}
+        own = {key for key, value in signature.parameters.items() if value.kind not in (2, 4)} - {
+            "self",
+            "X",
+            "R",
+        }
         if len(own) > 1 or member is PUBLIC[name]:
             missing = own - described(member).keys()
             assert not missing, f"{member.__qualname__}: {missing}"

@@ -1,4 +1,6 @@
-"""What breaks in a worker or from outside: a clear outcome, nothing finished lost, no process or file left."""
+"""What breaks in a worker or from outside: a clear outcome, nothing finished lost, no process or
+file left.
+"""
 
 import os
 import signal
@@ -12,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from cfens_stack import BaseModelWarning, CFEnsemble, CFEnsembleSearch, StackingPipeline
 from cfens_stack.datasets import make_predictions
-from cfens_stack.search_storage import open_storage
+from cfens_stack.search.storage import open_storage
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 
@@ -39,10 +41,19 @@ def numbered_rows(n=120):
         ("abort", "the process that fitted it died"),
         ("memory", "MemoryError: Unable to allocate 1.00 GiB"),
         ("time", "TimeoutError: more than 0.1 s"),
-        ("shape", r"predict_proba returned shape \(39, 2\), but 40 rows and 2 classes make \(40, 2\)"),
+        (
+            "shape",
+            r"predict_proba returned shape \(39, 2\), but 40 rows and 2 classes make \(40, 2\)",
+        ),
         ("classes", "its classes_ are .*'no'.*, but it was fitted on the codes 0 to 1"),
         ("nan", "20 of 40 predictions are NaN or infinite"),
-        ("sums", "predict_proba returned rows that are negative or do not sum to 1, 20 of 40, the first of them"),
+        (
+            "sums",
+            (
+                "predict_proba returned rows that are negative or do not sum to 1, 20 of 40, the "
+                "first of them"
+            ),
+        ),
     ],
 )
 def test_a_base_model_that_breaks_in_a_worker_loses_its_cells_only(how, reason):
@@ -73,7 +84,9 @@ def fit_blocking(folder, n_jobs, times):
     X, y = numbered_rows()
     models = [Counting(f"{folder}/log"), Blocking(f"{folder}/signs", int(times))]
     fitted = StackingPipeline(models, cv=3, n_jobs=int(n_jobs), memory=f"{folder}/cache").fit(X, y)
-    np.savez(f"{folder}/fitted", oof=fitted.oof_, failures=[str(failure) for failure in fitted.failures_])
+    np.savez(
+        f"{folder}/fitted", oof=fitted.oof_, failures=[str(failure) for failure in fitted.failures_]
+    )
 
 
 @pytest.fixture
@@ -108,7 +121,9 @@ def test_a_fit_that_is_ended_leaves_what_is_finished_and_nothing_else(folder, ho
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_worker_that_is_killed_from_outside(folder, times):
-    """The fits that were on their way are tried again alone; one that then hangs and is killed again is given up."""
+    """The fits that were on their way are tried again alone; one that then hangs and is killed
+    again is given up.
+    """
     with running(FIT, folder, folder, 2, times) as run:
         for nth in range(1, times + 1):
             os.kill(run.wait_for(lambda nth=nth: hanging(folder, nth)), signal.SIGKILL)
@@ -253,7 +268,9 @@ def test_a_full_disk_ends_a_search_which_then_continues(folder, url):
 # Files that were damaged
 
 
-@pytest.mark.parametrize("damage", ["garbage", "empty", "truncated", "no metadata", "broken metadata"])
+@pytest.mark.parametrize(
+    "damage", ["garbage", "empty", "truncated", "no metadata", "broken metadata"]
+)
 def test_a_damaged_cache_is_computed_again(folder, damage):
     first = fit_cached(folder)
     results = sorted((folder / "cache").rglob("output.pkl"), key=lambda path: path.stat().st_size)
@@ -274,8 +291,18 @@ def test_a_damaged_cache_is_computed_again(folder, damage):
 @pytest.mark.parametrize(
     ("start", "stop", "error", "message"),
     [
-        (0.5, 1.0, ValueError, "storage='sqlite:.*' cannot be opened: database disk image is malformed"),
-        (0.2, 0.5, OSError, r"The study cannot be read or written \(database disk image is malformed\)"),
+        (
+            0.5,
+            1.0,
+            ValueError,
+            "storage='sqlite:.*' cannot be opened: database disk image is malformed",
+        ),
+        (
+            0.2,
+            0.5,
+            OSError,
+            r"The study cannot be read or written \(database disk image is malformed\)",
+        ),
     ],
     ids=["cut short", "overwritten"],
 )
@@ -301,6 +328,10 @@ def test_an_absent_gpu_is_named_by_the_fit_and_by_the_search():
     message = "device='cuda:1' is not available here"
     with pytest.raises(ValueError, match=message):
         CFEnsemble("pytorch", device="cuda:1").fit(DATA.R, DATA.y)
-    search = CFEnsembleSearch(2, cv=2, trainers=["pytorch"], estimator=CFEnsemble("pytorch", device="cuda:1"))
-    with pytest.raises(ValueError, match=f"No trial was completed; 2 failed.*\n- ValueError: {message}"):
+    search = CFEnsembleSearch(
+        2, cv=2, trainers=["pytorch"], estimator=CFEnsemble("pytorch", device="cuda:1")
+    )
+    with pytest.raises(
+        ValueError, match=f"No trial was completed; 2 failed.*\n- ValueError: {message}"
+    ):
         search.fit(DATA.R, DATA.y)

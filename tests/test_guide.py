@@ -1,4 +1,6 @@
-"""The decision guide: its figures against brute force, its tree, and what it hands on to CFEnsemble."""
+"""The decision guide: its figures against brute force, its tree, and what it hands on to
+CFEnsemble.
+"""
 
 from dataclasses import FrozenInstanceError, replace
 from html.parser import HTMLParser
@@ -10,8 +12,8 @@ import pytest
 
 from cfens_stack import CFEnsemble, recommend
 from cfens_stack.datasets import make_predictions
-from cfens_stack.evidence import Evidence
-from cfens_stack.guide import HIGH_DISAGREEMENT, TRAINERS
+from cfens_stack.guide.guidance import HIGH_DISAGREEMENT, TRAINERS
+from cfens_stack.guide.measured import Evidence
 
 N_MODELS = 6
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
@@ -28,7 +30,9 @@ def agreeing(n=100):
 
 def split(n=100):
     """Half of the models are certain of one class, half of the other, in every row."""
-    return np.tile([0.0, 0.0, 1.0, 1.0, 0.0, 1.0], (n, 1))  # no neighbours or halves that sum to 1: one column a model
+    return np.tile(
+        [0.0, 0.0, 1.0, 1.0, 0.0, 1.0], (n, 1)
+    )  # no neighbours or halves that sum to 1: one column a model
 
 
 def simplex(n, n_models, n_classes, seed=0):
@@ -37,7 +41,9 @@ def simplex(n, n_models, n_classes, seed=0):
 
 
 def disagreement_of_each_row(R, n_classes):
-    """Variance between models, and the variance of an outcome drawn from their average, by loops."""
+    """Variance between models, and the variance of an outcome drawn from their average, by
+    loops.
+    """
     for row in R:
         between = total = 0.0
         for k in range(n_classes):
@@ -51,7 +57,9 @@ def disagreement_of_each_row(R, n_classes):
 def test_disagreement_is_zero_for_one_opinion_and_one_for_certain_and_opposed_models():
     assert recommend(agreeing(), labels(30)).disagreement == pytest.approx(0.0, abs=1e-12)
     assert recommend(split(), labels(30)).disagreement == 1.0
-    certain = np.repeat(labels(30)[:, None], N_MODELS, axis=1)  # no variance at all, within or between
+    certain = np.repeat(
+        labels(30)[:, None], N_MODELS, axis=1
+    )  # no variance at all, within or between
     assert recommend(certain, labels(30)).disagreement == 0.0
 
 
@@ -62,8 +70,12 @@ def test_disagreement_agrees_with_brute_force(n_classes, missing):
     R = rng.uniform(size=(60, N_MODELS)) if n_classes == 2 else simplex(60, N_MODELS, n_classes)
     R[rng.uniform(size=R.shape) < missing] = np.nan
     v = rng.integers(1, 4, 60)
-    between, total = v @ np.array(list(disagreement_of_each_row(R, 1 if n_classes == 2 else n_classes)))
-    found = recommend(R, np.arange(60) % n_classes, v, layout="positive" if n_classes == 2 else "model-major")
+    between, total = v @ np.array(
+        list(disagreement_of_each_row(R, 1 if n_classes == 2 else n_classes))
+    )
+    found = recommend(
+        R, np.arange(60) % n_classes, v, layout="positive" if n_classes == 2 else "model-major"
+    )
     assert found.disagreement == pytest.approx(between / total, rel=1e-12)
 
 
@@ -82,7 +94,9 @@ def test_figures_do_not_depend_on_order_redundant_columns_or_how_weights_are_wri
         recommend(both, y, v),
         recommend(pd.DataFrame(R), pd.Series(y, dtype="Int64"), v),
     ):
-        assert [getattr(other, f) for f in figures] == pytest.approx([getattr(first, f) for f in figures], rel=1e-12)
+        assert [getattr(other, f) for f in figures] == pytest.approx(
+            [getattr(first, f) for f in figures], rel=1e-12
+        )
         assert (other.n_models, other.n_columns, other.n_classes) == (N_MODELS, N_MODELS, 2)
 
 
@@ -95,7 +109,12 @@ def test_shares_count_rows_and_cells():
     assert found.labelled_share == pytest.approx(0.4)
     assert found.missing_share == pytest.approx(60 / 600)
     several = recommend(simplex(100, N_MODELS, 3), np.arange(100) % 3)
-    assert (several.n_rows, several.n_models, several.n_columns, several.n_classes) == (100, N_MODELS, 3 * N_MODELS, 3)
+    assert (several.n_rows, several.n_models, several.n_columns, several.n_classes) == (
+        100,
+        N_MODELS,
+        3 * N_MODELS,
+        3,
+    )
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
@@ -127,7 +146,10 @@ def test_several_classes_are_imbalanced_below_the_share_that_als_takes(rarest, i
     R = simplex(100, N_MODELS, 3)
     guidance = recommend(R, y)
     assert guidance.is_imbalanced is imbalanced
-    auto, stated = (CFEnsemble(use_label_aware_confidence=switch, rho=0.0).fit(R, y) for switch in ("auto", imbalanced))
+    auto, stated = (
+        CFEnsemble(use_label_aware_confidence=switch, rho=0.0).fit(R, y)
+        for switch in ("auto", imbalanced)
+    )
     np.testing.assert_array_equal(auto.classifier_factors_, stated.classifier_factors_)
 
 
@@ -180,7 +202,11 @@ def test_tree_is_drawn_with_the_path_taken():
 
 def test_every_switch_turned_on_comes_with_its_reason_and_its_evidence():
     guidance = recommend(split(), labels(10))
-    assert set(guidance.evidence) == {"use_label_aware_confidence", "use_class_weights", "focal_gamma"}
+    assert set(guidance.evidence) == {
+        "use_label_aware_confidence",
+        "use_class_weights",
+        "focal_gamma",
+    }
     exact = replace(guidance, trainer="pytorch")
     assert set(exact.evidence) == {"use_class_weights", "focal_gamma"}
     assert not recommend(agreeing(), labels(30)).evidence
@@ -199,8 +225,15 @@ def test_every_switch_turned_on_comes_with_its_reason_and_its_evidence():
         ((0.0001, 0.01), (0.01, 0.06), "no clear effect"),
     ],
 )
-def test_verdict_needs_a_significant_change_that_is_large_enough(average_precision, log_loss, verdict):
-    assert Evidence(*average_precision, *log_loss, balanced_accuracy=0.1, p_balanced_accuracy=0.0).verdict == verdict
+def test_verdict_needs_a_significant_change_that_is_large_enough(
+    average_precision, log_loss, verdict
+):
+    assert (
+        Evidence(
+            *average_precision, *log_loss, balanced_accuracy=0.1, p_balanced_accuracy=0.0
+        ).verdict
+        == verdict
+    )
 
 
 def test_html_says_what_the_text_says():

@@ -13,24 +13,22 @@ PACKAGE = Path(cfens_stack.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 PARSED = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 
-# A module may import modules of earlier stages only. A new module gets its place here.
-STAGES = [
-    {"blas_threads", "confidence_groups", "row_systems", "row_threads", "least_squares_numba"},
-    {"least_squares", "labels", "datasets", "failures", "named_estimators", "orphans"},
-    {"link", "layout", "confidence"},
-    {"aggregation", "row_blocks", "fit_metadata", "meta_fit", "scores", "slopes", "splits", "tables"},
-    {"objective", "posterior", "training", "base_models", "default_pool", "partition_steps"}
-    | {"display", "html_summary"},
-    {"base", "out_of_fold"},
-    {"als"},
-    {"gradient", "partitions"},
-    {"ensemble", "evidence", "search_pruning"},
-    {"guide", "search_evaluation", "search_selection", "search_space"} | {"search_storage", "search_workers"},
-    {"search_trials"},
-    {"pipeline", "search"},
-    {"plugins"},
-]
-STAGE = {module: number for number, stage in enumerate(STAGES) for module in stage}
+# A room (a folder, or a file beside them) and the rooms whose modules it may import. The map of
+# CONTRIBUTING.md draws the same. A new room gets its place here.
+ROOMS = {
+    "validation": set(),
+    "html": set(),
+    "processes": set(),
+    "kernels": set(),
+    "datasets": set(),
+    "splits": {"validation"},
+    "ensemble": {"validation", "html", "kernels"},
+    "guide": {"validation", "ensemble"},
+    "stacking": {"validation", "html", "processes", "splits", "ensemble"},
+    "search": {"validation", "html", "processes", "splits", "ensemble", "guide"},
+    "display": {"validation", "ensemble"},
+    "plugins": {"validation", "ensemble"},
+}
 
 OPTIONAL = {
     "torch",
@@ -57,13 +55,15 @@ OPTIONAL = {
 DEFERRED = {"optuna"}
 
 
-def module_of(path):
-    """First component below the package: "als" for als.py, "plugins" for plugins/flaml.py."""
+def room_of(path):
+    """Room of a file: "splits" for splits.py, "plugins" for plugins/flaml.py."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 def imported(nodes):
-    """Dotted names of the modules that import statements among nodes name; relative ones made absolute."""
+    """Dotted names of the modules that import statements among nodes name; relative ones made
+    absolute.
+    """
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -84,7 +84,11 @@ def at_import_time(tree):
         node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        if (
+            isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name)
+            and node.test.id == "TYPE_CHECKING"
+        ):
             pending += node.orelse
             continue
         yield node
@@ -92,11 +96,15 @@ def at_import_time(tree):
 
 
 def run_python(code):
-    return subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
 
 
 def test_import_loads_no_heavy_or_optional_package():
-    loaded = run_python("import sys, cfens_stack; print(*{name.partition('.')[0] for name in sys.modules})")
+    loaded = run_python(
+        "import sys, cfens_stack; print(*{name.partition('.')[0] for name in sys.modules})"
+    )
     # scikit-learn itself imports pandas, which imports pyarrow
     assert not (OPTIONAL - {"pandas", "pyarrow"} | DEFERRED) & set(loaded.split())
 
@@ -113,37 +121,59 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 """
     use = (
-        "from cfens_stack import CFEnsemble, least_squares; from cfens_stack.datasets import make_predictions; "
-        "least_squares.COMPILED_FROM = 0; "
-        "d = make_predictions(200, 5, random_state=0); print(CFEnsemble().fit(d.R, d.y).predict_proba(d.R).shape)"
+        "from cfens_stack import CFEnsemble; from cfens_stack.kernels import ridge; from cfens_stack.datasets import "
+        "make_predictions; ridge.COMPILED_FROM = 0; d = make_predictions(200, 5, "
+        "random_state=0); print(CFEnsemble().fit(d.R, d.y).predict_proba(d.R).shape)"
     )
     assert run_python(blocked + use) == "(200, 2)\n"
 
 
 def test_optional_packages_are_imported_where_they_are_used():
+    allowed_in = {"ensemble/pytorch.py": {"torch"}, "kernels/ridge_numba.py": {"numba"}}
     for path, tree in PARSED.items():
-        allowed = {"gradient": {"torch"}, "least_squares_numba": {"numba"}}.get(module_of(path), set())
-        if module_of(path) != "plugins":
+        allowed = allowed_in.get(path.relative_to(PACKAGE).as_posix(), set())
+        if room_of(path) != "plugins":
             found = {name.partition(".")[0] for name in imported(at_import_time(tree))}
             assert not found & (OPTIONAL | DEFERRED) - allowed, path
             anywhere = {name.partition(".")[0] for name in imported(ast.walk(tree))}
-            assert "torch" not in anywhere - allowed, f"{path}: only gradient.py imports torch"
+            assert "torch" not in anywhere - allowed, f"{path}: only pytorch.py imports torch"
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.parent != PACKAGE or p.name != "__init__.py"], ids=str)
-def test_imports_run_one_way(path):
-    module = module_of(path)
-    assert module in STAGE, f"{path.name} has no place in the import order: add it to STAGES and to CONTRIBUTING.md"
-    own = {name.split(".")[1] for name in imported(ast.walk(PARSED[path])) if name.startswith("cfens_stack.")}
-    # Files of a subpackage may share code among themselves.
-    later = {name for name in own - {module} if STAGE.get(name, len(STAGES)) >= STAGE[module]}
-    assert not later, f"{path.name} imports {later}, which the design puts beside or after it"
+def own_imports(path):
+    """Paths of the package's own modules that a file imports, as ("room", "module") pairs."""
+    for name in imported(ast.walk(PARSED[path])):
+        if name.startswith("cfens_stack."):
+            yield tuple(name.split(".")[1:3])
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if module_of(p) == "plugins"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [p for p in SOURCES if p != PACKAGE / "__init__.py"], ids=str)
+def test_imports_between_rooms_run_one_way(path):
+    room = room_of(path)
+    assert room in ROOMS, f"{room} has no place in the plan: add it to ROOMS and CONTRIBUTING.md"
+    others = {parts[0] for parts in own_imports(path)} - {room}
+    assert others <= ROOMS[room], f"{path.name} imports {others - ROOMS[room]}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_inside_a_room_have_no_circle(room):
+    files = {p.stem: p for p in SOURCES if room_of(p) == room and p.name != "__init__.py"}
+    waiting = {
+        stem: {parts[1] for parts in own_imports(path) if parts[0] == room and len(parts) > 1}
+        & files.keys()
+        for stem, path in files.items()
+    }
+    while ready := [stem for stem, needs in waiting.items() if not needs & waiting.keys()]:
+        for stem in ready:
+            del waiting[stem]
+    assert not waiting, f"{sorted(waiting)} import each other in a circle"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if room_of(p) == "plugins"], ids=lambda path: path.name
+)
 def test_a_plugin_stays_small(path):
     """Adapters only: what grows beyond this belongs into the package, or into the toolkit."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) < 150
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 200
 
 
 def test_public_names_exist():
@@ -153,7 +183,9 @@ def test_public_names_exist():
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_nothing_is_printed_or_seeded_globally(path):
-    calls = {ast.unparse(node.func) for node in ast.walk(PARSED[path]) if isinstance(node, ast.Call)}
+    calls = {
+        ast.unparse(node.func) for node in ast.walk(PARSED[path]) if isinstance(node, ast.Call)
+    }
     forbidden = {
         "print",
         "np.random.seed",

@@ -20,7 +20,9 @@ def ill_conditioned():
     rng = np.random.default_rng(1)
     copies = data.R[:, :1] + 1e-12 * rng.random((300, 6))
     rotated = (data.R - 0.5) @ np.linalg.qr(rng.normal(size=(6, 6)))[0] * np.logspace(0, -12, 6)
-    rotated = rotated @ np.linalg.qr(rng.normal(size=(6, 6)))[0]  # condition number 1e12 without a small column
+    rotated = (
+        rotated @ np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    )  # condition number 1e12 without a small column
     return {
         "copies up to 1e-12": (copies, data.y),
         "condition number of 1e12": (rotated, data.y),
@@ -29,7 +31,10 @@ def ill_conditioned():
         "probabilities of 1e-300": (data.R * 1e-300, data.y),
         "two rows": (np.array([[0.1, 0.2], [0.8, 0.9]]), [0, 1]),
         "50 identical models": (np.tile(data.R[:, :1], (1, 50)), data.y),
-        "more models than rows": (np.tile(data.R[:20], (1, 10)), data.y[:20] | (np.arange(20) == 0)),
+        "more models than rows": (
+            np.tile(data.R[:20], (1, 10)),
+            data.y[:20] | (np.arange(20) == 0),
+        ),
         "one positive": (rare, positive),
         "scores of 1e99": (data.R * 1e99, data.y),
     }
@@ -44,16 +49,26 @@ TRAINERS = ["als", "pytorch"] if find_spec("torch") else ["als"]
 @pytest.mark.parametrize("case", ill_conditioned())
 def test_numbers_at_the_limits(case, trainer, link, lambda_reg):
     R, y = ill_conditioned()[case]
-    meta = CFEnsemble(trainer, lambda_reg=lambda_reg, link=link, latent_dim=8, max_iter=100 if trainer == "als" else 5)
+    meta = CFEnsemble(
+        trainer,
+        lambda_reg=lambda_reg,
+        link=link,
+        latent_dim=8,
+        max_iter=100 if trainer == "als" else 5,
+    )
     P = meta.fit(R, y).predict_proba(R)
     assert np.isfinite(P).all()
     np.testing.assert_allclose(P.sum(axis=1), 1.0, atol=1e-12)
     assert np.isfinite(meta.reconstruct(R)).all()
 
 
-@pytest.mark.parametrize("case", ["copies up to 1e-12", "condition number of 1e12", "columns of size 1 to 1e-12"])
+@pytest.mark.parametrize(
+    "case", ["copies up to 1e-12", "condition number of 1e12", "columns of size 1 to 1e-12"]
+)
 def test_noise_of_rounding_does_not_reach_the_probabilities(case):
-    """A millionth part of every prediction, with the same fit, moves no probability by more than a thousandth."""
+    """A millionth part of every prediction, with the same fit, moves no probability by more than a
+    thousandth.
+    """
     R, y = ill_conditioned()[case]
     noise = 1.0 + 1e-6 * np.random.default_rng(2).uniform(-1, 1, R.shape)
     P, Q = (CFEnsemble(latent_dim=8).fit(table, y).predict_proba(table) for table in (R, R * noise))
@@ -81,5 +96,7 @@ def test_1000_identical_models_are_as_good_as_one():
 
 def test_float32_input_changes_probabilities_little():
     data = make_predictions(500, 8, random_state=0)
-    P, Q = (CFEnsemble().fit(R, data.y).predict_proba(R) for R in (data.R, data.R.astype(np.float32)))
+    P, Q = (
+        CFEnsemble().fit(R, data.y).predict_proba(R) for R in (data.R, data.R.astype(np.float32))
+    )
     np.testing.assert_allclose(P, Q, atol=1e-3)

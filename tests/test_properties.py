@@ -1,6 +1,8 @@
-"""What holds for any input: fit raises a documented error or gives probabilities, and what should not matter does not.
+"""What holds for any input: fit raises a documented error or gives probabilities, and what should
+not matter does not.
 
-Examples are drawn by hypothesis, always the same ones: bounds and shapes are wide, the number of examples small.
+Examples are drawn by hypothesis, always the same ones: bounds and shapes are wide, the number of
+examples small.
 """
 
 import pickle
@@ -54,11 +56,19 @@ def examples(count):
 
 @st.composite
 def matrices(draw):
-    """R of 1..200 rows and 1..40 columns: values inside, at and outside [0, 1], constant and duplicate columns, NaN."""
+    """R of 1..200 rows and 1..40 columns: values inside, at and outside [0, 1], constant and
+    duplicate columns, NaN.
+    """
     n, m = draw(st.integers(1, 200)), draw(st.integers(1, 40))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    R = rng.beta(draw(st.sampled_from([0.1, 1.0, 20.0])), draw(st.sampled_from([0.1, 1.0, 20.0])), (n, m))
-    kind = draw(st.sampled_from(["plain", "hard", "tiny", "scores", "constant", "duplicate", "pairs", "huge"]))
+    R = rng.beta(
+        draw(st.sampled_from([0.1, 1.0, 20.0])), draw(st.sampled_from([0.1, 1.0, 20.0])), (n, m)
+    )
+    kind = draw(
+        st.sampled_from(
+            ["plain", "hard", "tiny", "scores", "constant", "duplicate", "pairs", "huge"]
+        )
+    )
     if kind == "hard":
         R = np.round(R)
     elif kind == "tiny":
@@ -95,7 +105,9 @@ def problems(draw):
     if draw(st.booleans()):
         y[rng.random(n) < draw(st.sampled_from([0.2, 0.9]))] = np.nan
     weights = draw(st.sampled_from(["none", "counts", "fractions"]))
-    v = {"none": None, "counts": rng.integers(0, 4, n), "fractions": 0.2 + 5.0 * rng.random(n)}[weights]
+    v = {"none": None, "counts": rng.integers(0, 4, n), "fractions": 0.2 + 5.0 * rng.random(n)}[
+        weights
+    ]
     return R, y, v
 
 
@@ -188,7 +200,9 @@ def fitted(R, y, v=None, **chosen):
 
 
 def assert_same(P, Q, trainer="als"):
-    """L-BFGS of PyTorch takes another path for every order of the sums, and stops after as many steps."""
+    """L-BFGS of PyTorch takes another path for every order of the sums, and stops after as many
+    steps.
+    """
     np.testing.assert_allclose(P, Q, atol=1e-6 if trainer == "als" else 1e-4)
 
 
@@ -200,7 +214,9 @@ def test_neither_order_nor_copies_nor_empty_rows_and_columns_matter(problem, cho
     P = fitted(R, y, **chosen).predict_proba(R)
     rows, columns = rng.permutation(len(R)), rng.permutation(R.shape[1])
     assert_same(fitted(R[rows], y[rows], **chosen).predict_proba(R), P, chosen["trainer"])
-    assert_same(fitted(R[:, columns], y, **chosen).predict_proba(R[:, columns]), P, chosen["trainer"])
+    assert_same(
+        fitted(R[:, columns], y, **chosen).predict_proba(R[:, columns]), P, chosen["trainer"]
+    )
     R_row = np.vstack([R, np.full(R.shape[1], np.nan)])
     assert_same(fitted(R_row, np.append(y, 1), **chosen).predict_proba(R), P, chosen["trainer"])
     R_column = np.column_stack([R, np.full(len(R), np.nan)])
@@ -245,17 +261,26 @@ def test_one_batch_row_by_row_and_threads_agree(problem, chosen):
     rows = [R[[i]] for i in range(len(R))]
     np.testing.assert_allclose(np.vstack([meta.predict_proba(row) for row in rows]), P, atol=1e-12)
     with ThreadPoolExecutor(4) as pool:
-        np.testing.assert_allclose(np.vstack(list(pool.map(meta.predict_proba, rows))), P, atol=1e-12)
+        np.testing.assert_allclose(
+            np.vstack(list(pool.map(meta.predict_proba, rows))), P, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("kind", ["pipeline", "search"])
 def test_pipelines_and_searches_are_saved_cloned_refitted_and_read_row_by_row_alike(kind):
     data = make_predictions(150, 4, random_state=0)
     models = [GaussianNB(), DecisionTreeClassifier(max_depth=3)]
-    pipeline, search = StackingPipeline(models, cv=3, random_state=0), CFEnsembleSearch(2, cv=3, random_state=0)
+    pipeline, search = (
+        StackingPipeline(models, cv=3, random_state=0),
+        CFEnsembleSearch(2, cv=3, random_state=0),
+    )
     one = pipeline if kind == "pipeline" else search
     P = one.fit(data.R, data.y).predict_proba(data.R)
-    for other in (pickle.loads(pickle.dumps(one)), clone(one).fit(data.R, data.y), one.set_params(**one.get_params())):
+    for other in (
+        pickle.loads(pickle.dumps(one)),
+        clone(one).fit(data.R, data.y),
+        one.set_params(**one.get_params()),
+    ):
         np.testing.assert_array_equal(other.predict_proba(data.R), P)
     rows = [data.R[[i]] for i in range(30)]
     with ThreadPoolExecutor(4) as pool:
@@ -269,7 +294,8 @@ def test_another_process_predicts_the_same(tmp_path):
     meta = CFEnsemble().fit(data.R, data.y)
     (tmp_path / "meta.pkl").write_bytes(pickle.dumps((meta, data.R)))
     code = (
-        "import pickle, numpy as np; meta, R = pickle.load(open('meta.pkl', 'rb')); np.save('P', meta.predict_proba(R))"
+        "import pickle, numpy as np; meta, R = pickle.load(open('meta.pkl', 'rb')); "
+        "np.save('P', meta.predict_proba(R))"
     )
     path = {"PYTHONPATH": ":".join(filter(None, sys.path))}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60, env=path)

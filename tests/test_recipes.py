@@ -1,4 +1,6 @@
-"""Every recipe says what it asks and how long it takes, offers --help, and has its output on the site."""
+"""Every recipe says what it asks and how long it takes, offers --help, and has its output on the
+site.
+"""
 
 import ast
 import runpy
@@ -8,7 +10,11 @@ import pytest
 from documents import ROOT
 
 RECIPES = ROOT / "recipes"
-PROGRAMS = [path.name for path in sorted(RECIPES.glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]
+PROGRAMS = [
+    path.name
+    for path in sorted(RECIPES.glob("*.py"))
+    if "__main__" in path.read_text(encoding="utf-8")
+]
 OUTPUTS = {path.stem for path in (ROOT / "docs" / "output").glob("*.txt")}
 MAKES_PREDICTIONS = "real_sets.py"  # for the others: has nothing to ask, nothing to print
 

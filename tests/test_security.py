@@ -1,4 +1,6 @@
-"""Nothing is loaded that could run code, no temporary file has a name to be guessed, no password shows."""
+"""Nothing is loaded that could run code, no temporary file has a name to be guessed, no password
+shows.
+"""
 
 import ast
 import logging
@@ -14,7 +16,7 @@ from sklearn.naive_bayes import GaussianNB
 import cfens_stack
 from cfens_stack import CFEnsemble, CFEnsembleSearch, StackingPipeline
 from cfens_stack.datasets import make_predictions
-from cfens_stack.search_storage import hide_password
+from cfens_stack.search.storage import hide_password
 
 DATA = make_predictions(100, 4, random_state=0)
 SOURCES = sorted(Path(cfens_stack.__file__).parent.rglob("*.py"))
@@ -75,24 +77,35 @@ def test_passwords_do_not_show(url):
     assert search.get_params()["storage"] == url
 
 
-@pytest.mark.parametrize("url", ["sqlite:///trials.db", "postgresql://me@host/db", "trials.journal", None])
+@pytest.mark.parametrize(
+    "url", ["sqlite:///trials.db", "postgresql://me@host/db", "trials.journal", None]
+)
 def test_what_has_no_password_is_left_as_it_is(url):
     assert hide_password(url) is url
 
 
-@pytest.mark.parametrize("url", [*URLS, "nonsense://me:s3cret@host:port/db", "postgresql+nonsense://me:s3cret@host/db"])
+@pytest.mark.parametrize(
+    "url", [*URLS, "nonsense://me:s3cret@host:port/db", "postgresql+nonsense://me:s3cret@host/db"]
+)
 def test_a_storage_that_cannot_be_opened_is_named_without_its_password(url, caplog):
-    with caplog.at_level(logging.DEBUG), pytest.raises((ImportError, ValueError), match="storage='") as caught:
+    with (
+        caplog.at_level(logging.DEBUG),
+        pytest.raises((ImportError, ValueError), match="storage='") as caught,
+    ):
         CFEnsembleSearch(2, cv=2, storage=url, study_name="s").fit(DATA.R, DATA.y)
     assert "s3c" not in "".join(traceback.format_exception(caught.value))
     assert "s3c" not in caplog.text
 
 
 def test_a_search_logs_no_password(tmp_path, caplog):
-    """sqlite takes no password, but ignores parameters of its URL that it does not know when they come in this form."""
+    """sqlite takes no password, but ignores parameters of its URL that it does not know when they
+    come in this form.
+    """
     storage = f"sqlite:///file:{tmp_path}/trials.db?password=s3cret&uri=true"
     with caplog.at_level(logging.DEBUG):
-        search = CFEnsembleSearch(2, cv=2, storage=storage, study_name="s", random_state=0, estimator=CFEnsemble())
+        search = CFEnsembleSearch(
+            2, cv=2, storage=storage, study_name="s", random_state=0, estimator=CFEnsemble()
+        )
         search.fit(DATA.R, DATA.y)
     assert (tmp_path / "trials.db").exists()
     assert "s3cret" not in caplog.text

@@ -11,7 +11,9 @@ CLASSES = np.array(["common", "rare"])
 
 def splits_of(cv, y, groups=None, **settings):
     metadata = {} if groups is None else {"groups": np.asarray(groups)}
-    return make_splits(cv, np.zeros((len(y), 1)), np.asarray(y), metadata, classes=CLASSES, seed=0, **settings)
+    return make_splits(
+        cv, np.zeros((len(y), 1)), np.asarray(y), metadata, classes=CLASSES, seed=0, **settings
+    )
 
 
 @pytest.mark.parametrize("cv", [None, 5, np.int64(5)])
@@ -38,9 +40,13 @@ def test_rows_without_a_label_are_in_no_fold():
     given = [(np.arange(15), np.arange(15, 30)), (np.arange(15, 30), np.arange(15))]
     for cv in (3, KFold(3), LeaveOneGroupOut(), given):
         splits = splits_of(cv, y, groups if isinstance(cv, LeaveOneGroupOut) else None)
-        assert set(np.concatenate([np.concatenate(split) for split in splits])) == set(np.flatnonzero(y >= 0))
+        assert set(np.concatenate([np.concatenate(split) for split in splits])) == set(
+            np.flatnonzero(y >= 0)
+        )
     train, test = splits[0]
-    assert train.tolist() == [row for row in range(15) if row % 3 != 2]  # an iterable names rows of X
+    assert train.tolist() == [
+        row for row in range(15) if row % 3 != 2
+    ]  # an iterable names rows of X
     for train, test in splits_of(LeaveOneGroupOut(), y, groups):
         assert len(set(groups[test])) == 1
         assert groups[test][0] not in groups[train]

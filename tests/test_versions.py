@@ -1,4 +1,6 @@
-"""constraints-min.txt pins the minima of pyproject.toml: what `make test-min` runs is what is promised."""
+"""constraints-min.txt pins the minima of pyproject.toml: what `make test-min` runs is what is
+promised.
+"""
 
 from pathlib import Path
 
@@ -17,7 +19,10 @@ def requirements():
 
 
 def pinned():
-    lines = (line.split("#")[0].strip() for line in (ROOT / "constraints-min.txt").read_text().splitlines())
+    lines = (
+        line.split("#")[0].strip()
+        for line in (ROOT / "constraints-min.txt").read_text().splitlines()
+    )
     return dict(line.split("==") for line in lines if line)
 
 
@@ -25,7 +30,9 @@ def pinned():
 def test_the_oldest_version_promised_is_the_one_tested(requirement):
     """Up to the patch release: numpy>=1.24 is tested with the last 1.24."""
     (minimum,) = requirement.specifier
-    assert requirement.name in pinned(), f"add {requirement.name}=={minimum.version} to constraints-min.txt"
+    assert requirement.name in pinned(), (
+        f"add {requirement.name}=={minimum.version} to constraints-min.txt"
+    )
     version = pinned()[requirement.name]
     assert version in requirement.specifier
     parts = 3 if minimum.version.count(".") == 2 else 2

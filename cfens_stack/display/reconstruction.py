@@ -10,8 +10,9 @@ MISSING_AT = -0.06  # left of every probability
 class ReconstructionDisplay:
     """Reconstruction of each cell against its prediction, missing cells marked.
 
-    Distance from the diagonal is what the factorisation takes for noise of the single model. Missing cells stand in a
-    strip on the left; where their true predictions are known, because they were hidden for a test, at those.
+    Distance from the diagonal is what the factorisation takes for noise of the single model.
+    Missing cells stand in a strip on the left; where their true predictions are known, because they
+    were hidden for a test, at those.
 
     Parameters
     ----------
@@ -52,7 +53,9 @@ class ReconstructionDisplay:
         R = np.asarray(R, dtype=np.float64)
         predicted = R if R_complete is None else np.asarray(R_complete, dtype=np.float64)
         if predicted.shape != R.shape:
-            raise ValueError(f"R_complete has shape {predicted.shape}, but R has {R.shape}: pass the same cells.")
+            raise ValueError(
+                f"R_complete has shape {predicted.shape}, but R has {R.shape}: pass the same cells."
+            )
         return cls(predicted=predicted, reconstructed=ensemble.reconstruct(R), missing=np.isnan(R))
 
     def plot(self, ax=None, max_cells=5000):
@@ -80,7 +83,9 @@ class ReconstructionDisplay:
             if count:
                 shown = np.flatnonzero(cells)[:: -(-count // max_cells)]
                 label = f"{name}, {count} cells" + ("" if np.isnan(rmse) else f", RMSE {rmse:.3f}")
-                ax.plot(x.flat[shown], y.flat[shown], marker, color=shade, markersize=4, label=label)
+                ax.plot(
+                    x.flat[shown], y.flat[shown], marker, color=shade, markersize=4, label=label
+                )
         ends = [np.nanmin(y), np.nanmax(y)]
         ax.plot(ends, ends, color="black", linewidth=0.8, linestyle="--")
         ax.set(xlabel="prediction", ylabel="reconstruction", title="What the factorisation keeps")

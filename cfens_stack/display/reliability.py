@@ -12,7 +12,8 @@ STYLES = ("s--", "o-", "^:", "d-.")
 
 
 class ReliabilityDisplay:
-    """Share of a class among rows of like probability, against that probability, for several predictions of a row.
+    """Share of a class among rows of like probability, against that probability, for several
+    predictions of a row.
 
     Parameters
     ----------
@@ -35,7 +36,8 @@ class ReliabilityDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, R, y, *, pos_label=None, n_bins=10, strategy="quantile"):
-        """Probabilities as trained and at the training prevalence, on rows that the estimator was not fitted on.
+        """Probabilities as trained and at the training prevalence, on rows that the estimator was
+        not fitted on.
 
         Without class weights and focal loss the two are the same.
 
@@ -49,24 +51,30 @@ class ReliabilityDisplay:
         pos_label : label, default=None
             The class whose probability is shown; None: the second of two. More than two need it.
         n_bins, strategy
-            See `sklearn.calibration.calibration_curve`; "quantile" bins hold equally many rows, which suits rare
-            classes.
+            See `sklearn.calibration.calibration_curve`; "quantile" bins hold equally many rows,
+            which suits rare classes.
         """
         ensemble, _ = ensemble_of(estimator)
         classes = estimator.classes_
         if pos_label is None:
             if len(classes) > 2:
-                raise ValueError(f"There are {len(classes)} classes: pass pos_label, one of {classes.tolist()}.")
+                raise ValueError(
+                    f"There are {len(classes)} classes: pass pos_label, one of {classes.tolist()}."
+                )
             pos_label = classes[1]
         if pos_label not in classes:
-            raise ValueError(f"pos_label={pos_label!r} is not a class: pass one of {classes.tolist()}.")
+            raise ValueError(
+                f"pos_label={pos_label!r} is not a class: pass one of {classes.tolist()}."
+            )
         column = int(np.flatnonzero(classes == pos_label)[0])
         words = {"weighted": "as trained", "natural": "at the training prevalence"}
         probabilities = {
             word: copy(ensemble).set_params(posterior=posterior).predict_proba(R)[:, column]
             for posterior, word in words.items()
         }
-        return cls.from_predictions(np.asarray(y) == pos_label, probabilities, n_bins=n_bins, strategy=strategy)
+        return cls.from_predictions(
+            np.asarray(y) == pos_label, probabilities, n_bins=n_bins, strategy=strategy
+        )
 
     @classmethod
     def from_predictions(cls, y, probabilities, *, n_bins=10, strategy="quantile"):
@@ -83,7 +91,10 @@ class ReliabilityDisplay:
         """
         y = np.asarray(y).astype(int)
         probabilities = {name: np.asarray(p, dtype=np.float64) for name, p in probabilities.items()}
-        curves = {name: calibration_curve(y, p, n_bins=n_bins, strategy=strategy) for name, p in probabilities.items()}
+        curves = {
+            name: calibration_curve(y, p, n_bins=n_bins, strategy=strategy)
+            for name, p in probabilities.items()
+        }
         losses = {name: float(log_loss(y, p, labels=[0, 1])) for name, p in probabilities.items()}
         return cls(curves=curves, probabilities=probabilities, log_losses=losses)
 
@@ -103,10 +114,17 @@ class ReliabilityDisplay:
         for (name, (share, mean)), style in zip(self.curves.items(), STYLES, strict=False):
             label = f"{name}, log loss {self.log_losses[name]:.4f}"
             shown = CalibrationDisplay(share, mean, self.probabilities[name], estimator_name=label)
-            line = {"marker": style[0], "linestyle": style[1:], "color": "black", "fillstyle": "none"}
+            line = {
+                "marker": style[0],
+                "linestyle": style[1:],
+                "color": "black",
+                "fillstyle": "none",
+            }
             shown.plot(ax=ax, name=label, ref_line=False, **line)
         ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
-        ax.set(xlabel="mean probability in the bin", ylabel="share of the class", title="Reliability")
+        ax.set(
+            xlabel="mean probability in the bin", ylabel="share of the class", title="Reliability"
+        )
         ax.legend(fontsize=8)
         self.ax_ = ax
         return self

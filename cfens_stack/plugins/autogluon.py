@@ -14,19 +14,21 @@ logger = logging.getLogger(__name__)
 class PredictorEnsemble:
     """Stack the models of a fitted predictor afterwards, without fitting any of them again.
 
-    A bagged predictor (`num_bag_folds`) gives out-of-fold predictions of its training rows; rows that a model has none
-    for are missing cells. Any other predictor, and one fitted with `use_bag_holdout=True`, gives predictions of its
-    holdout rows, which are fewer and on which models may have stopped early.
+    A bagged predictor (`num_bag_folds`) gives out-of-fold predictions of its training rows; rows
+    that a model has none for are missing cells. Any other predictor, and one fitted with
+    `use_bag_holdout=True`, gives predictions of its holdout rows, which are fewer and on which
+    models may have stopped early.
 
     Parameters
     ----------
     predictor : autogluon.tabular.TabularPredictor
         Fitted, for two or more classes.
     ensemble : estimator, default=None
-        `CFEnsemble()` if None; else it is cloned. `layout="auto"` is replaced by the layout that is passed.
+        `CFEnsemble()` if None; else it is cloned. `layout="auto"` is replaced by the layout that is
+        passed.
     models : list of str, default=None
-        Names from `predictor.model_names()`. None: the models of the first level that can infer. Where a model has been
-        refitted on all rows, the original stands for both.
+        Names from `predictor.model_names()`. None: the models of the first level that can infer.
+        Where a model has been refitted on all rows, the original stands for both.
 
     Attributes
     ----------
@@ -37,8 +39,8 @@ class PredictorEnsemble:
     rows_ : {"out-of-fold", "holdout"}
         What the ensemble was fitted on.
     classes_ : ndarray of shape (K,)
-        Labels as they were given to the predictor, sorted. Classes that AutoGluon dropped as too rare are not among
-        them.
+        Labels as they were given to the predictor, sorted. Classes that AutoGluon dropped as too
+        rare are not among them.
     R_ : DataFrame of shape (n, m) or (n, m K)
         The predictions that the ensemble was fitted on, with AutoGluon's index.
     y_ : Series of shape (n,)
@@ -60,11 +62,17 @@ class PredictorEnsemble:
         Raises
         ------
         ValueError
-            If the predictor is not a classifier, or a model is unknown or, on a holdout, was refitted on it.
+            If the predictor is not a classifier, or a model is unknown or, on a holdout, was
+            refitted on it.
         """
         if self.predictor.problem_type not in ("binary", "multiclass"):
-            raise ValueError(f"PredictorEnsemble stacks classifiers; problem_type is {self.predictor.problem_type!r}.")
-        has_holdout = self.predictor._trainer.has_val  # what predict_proba_multi(None) itself goes by
+            raise ValueError(
+                "PredictorEnsemble stacks classifiers; problem_type is "
+                f"{self.predictor.problem_type!r}."
+            )
+        has_holdout = (
+            self.predictor._trainer.has_val
+        )  # what predict_proba_multi(None) itself goes by
         self.rows_ = "holdout" if has_holdout else "out-of-fold"
         self.models_ = self._choose_models()
         _, y = self.predictor.load_data_internal("val" if has_holdout else "train", return_X=False)
@@ -73,7 +81,12 @@ class PredictorEnsemble:
         self.y_ = y[once]
         self.classes_ = np.unique(self.y_)
         self.R_ = self._predictions(None)[once]
-        logger.info("Fitting on %s predictions of %d rows, models %s.", self.rows_, len(self.R_), self.models_)
+        logger.info(
+            "Fitting on %s predictions of %d rows, models %s.",
+            self.rows_,
+            len(self.R_),
+            self.models_,
+        )
         self.ensemble_ = fresh(self.ensemble, len(self.classes_)).fit(self.R_, self.y_)
         return self
 
@@ -105,16 +118,26 @@ class PredictorEnsemble:
         if self.models is None:
             first = self.predictor.model_names(level=1, can_infer=True)
             on_holdout = self.rows_ == "holdout"
-            chosen = [m for m in first if m not in originals or not (on_holdout or originals[m] in able)]
+            chosen = [
+                m for m in first if m not in originals or not (on_holdout or originals[m] in able)
+            ]
             if not chosen:
-                raise ValueError("No model of the first level can infer and predicts rows that it was not fitted on.")
+                raise ValueError(
+                    "No model of the first level can infer and predicts rows that it was not "
+                    "fitted on."
+                )
             return chosen
         unknown = [m for m in self.models if m not in able]
         if unknown:
-            raise ValueError(f"Models {unknown} are not among those of the predictor that can infer: {able}.")
+            raise ValueError(
+                f"Models {unknown} are not among those of the predictor that can infer: {able}."
+            )
         seen = [m for m in self.models if m in originals]
         if seen and self.rows_ == "holdout":
-            raise ValueError(f"Models {seen} were refitted on the holdout rows too: pass the models they come from.")
+            raise ValueError(
+                f"Models {seen} were refitted on the holdout rows too: pass the models they "
+                "come from."
+            )
         return list(self.models)
 
     def _predictions(self, data):
@@ -122,4 +145,6 @@ class PredictorEnsemble:
         of_model = self.predictor.predict_proba_multi(data, models=self.models_)
         if len(self.classes_) == 2:
             return pd.DataFrame({m: of_model[m][self.classes_[1]] for m in self.models_})
-        return pd.DataFrame({f"{m}={label}": of_model[m][label] for m in self.models_ for label in self.classes_})
+        return pd.DataFrame(
+            {f"{m}={label}": of_model[m][label] for m in self.models_ for label in self.classes_}
+        )

@@ -3,19 +3,21 @@
 from autogluon.common.features.types import S_STACK
 from autogluon.core.models import AbstractModel
 
-from cfens_stack.ensemble import CFEnsemble
+from cfens_stack.ensemble.estimators import CFEnsemble
 
 
 class CFEnsembleModel(AbstractModel):
     """CFEnsemble on the out-of-fold predictions of the layer below.
 
-    Pass the class as a key of `hyperparameters`, its values being parameters of `CFEnsemble`, or register it and use
-    its key "CFENS". AutoGluon bags it like any model: as many ensembles as folds, whose probabilities are averaged.
+    Pass the class as a key of `hyperparameters`, its values being parameters of `CFEnsemble`, or
+    register it and use its key "CFENS". AutoGluon bags it like any model: as many ensembles as
+    folds, whose probabilities are averaged.
 
-    The first layer skips it. Of what AutoGluon offers to the second, the original features are left out, and all models
-    of the first take part, while AutoGluon by itself keeps only the best of each family where rows are few: it sets
-    `use_orig_features="never"` and `max_base_models_per_type=0`, which `ag_args_ensemble` can override. Original
-    features never reach the ensemble.
+    The first layer skips it. Of what AutoGluon offers to the second, the original features are left
+    out, and all models of the first take part, while AutoGluon by itself keeps only the best of
+    each family where rows are few: it sets `use_orig_features="never"` and
+    `max_base_models_per_type=0`, which `ag_args_ensemble` can override. Original features never
+    reach the ensemble.
     """
 
     ag_key = "CFENS"

@@ -1,15 +1,18 @@
-"""What the adapters fit: a copy of the ensemble that the user passed, told how its columns stand."""
+"""What the adapters fit: a copy of the ensemble that the user passed, told how its columns
+stand.
+"""
 
 from sklearn.base import clone
 
-from cfens_stack.ensemble import CFEnsemble
+from cfens_stack.ensemble.estimators import CFEnsemble
 
 
 def fresh(ensemble, n_classes):
-    """A clone of `ensemble`, or `CFEnsemble()` for None, with layout="auto" replaced by what adapters pass.
+    """A clone of `ensemble`, or `CFEnsemble()` for None, with layout="auto" replaced by what
+    adapters pass.
 
-    Of two classes that is one column a model, else one a class, model by model. A `CFEnsembleSearch` has the layout in
-    its `estimator`; without one it reads the columns itself.
+    Of two classes that is one column a model, else one a class, model by model. A
+    `CFEnsembleSearch` has the layout in its `estimator`; without one it reads the columns itself.
     """
     ensemble = CFEnsemble() if ensemble is None else clone(ensemble)
     layout = "positive" if n_classes == 2 else "model-major"

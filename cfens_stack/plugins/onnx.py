@@ -1,21 +1,23 @@
-"""ONNX: a converter of fitted ensembles for skl2onnx, equations (6) and (7) as a graph, missing cells included.
+"""ONNX: a converter of fitted ensembles for skl2onnx, equations (6) and (7) as a graph, missing
+cells included.
 
-ONNX has no linear solver. The d x d system of the fold-in is eliminated step by step, for all rows at once, in d steps
-that the graph spells out; it is positive definite, so no pivoting is needed.
+ONNX has no linear solver. The d x d system of the fold-in is eliminated step by step, for all rows
+at once, in d steps that the graph spells out; it is positive definite, so no pivoting is needed.
 """
 
 import numpy as np
 
-from cfens_stack.aggregation import TINY
-from cfens_stack.confidence import CERTAINTY_FLOOR
-from cfens_stack.ensemble import CFEnsemble
+from cfens_stack.ensemble.aggregator import TINY
+from cfens_stack.ensemble.confidence import CERTAINTY_FLOOR
+from cfens_stack.ensemble.estimators import CFEnsemble
 
 
 def register(estimator=CFEnsemble):
     """Let skl2onnx convert fitted ensembles, alone and inside pipelines and stacks.
 
-    The graph computes in double precision and returns the precision of its input. It needs `target_opset` 13 or higher.
-    Missing cells are NaN in its input. A callable `confidence` has no ONNX form and is refused at conversion.
+    The graph computes in double precision and returns the precision of its input. It needs
+    `target_opset` 13 or higher. Missing cells are NaN in its input. A callable `confidence` has no
+    ONNX form and is refused at conversion.
 
     Parameters
     ----------
@@ -35,7 +37,9 @@ def register(estimator=CFEnsemble):
 
 
 class _Graph:
-    """Nodes and constants of one converted operator: a call adds a node and returns the name of what it computes."""
+    """Nodes and constants of one converted operator: a call adds a node and returns the name of
+    what it computes.
+    """
 
     def __init__(self, scope, container):
         from onnx import TensorProto
@@ -54,7 +58,9 @@ class _Graph:
 
     def constant(self, value):
         value = np.asarray(value)
-        content = [text.encode() for text in value] if value.dtype.kind == "U" else value.ravel().tolist()
+        content = (
+            [text.encode() for text in value] if value.dtype.kind == "U" else value.ravel().tolist()
+        )
         name = self.scope.get_unique_variable_name("cfens_constant")
         self.container.add_initializer(name, self.kinds[value.dtype.kind], value.shape, content)
         return name
@@ -66,7 +72,8 @@ def _convert(scope, operator, container):
     model = operator.raw_operator
     if callable(model._confidence):
         raise ValueError(
-            f"confidence={model._confidence!r} is a function, which ONNX cannot hold: fit with a named one."
+            f"confidence={model._confidence!r} is a function, which ONNX cannot hold: fit "
+            "with a named one."
         )
     g = _Graph(scope, container)
     R = g("Cast", operator.inputs[0].full_name, to=g.double)
@@ -75,7 +82,12 @@ def _convert(scope, operator, container):
     classes = model.classes_
     classes = classes.astype(str) if classes.dtype.kind in "OUS" else classes.astype(np.int64)
     g("Gather", classes, g("ArgMax", P, axis=1, keepdims=0), output=operator.outputs[0].full_name)
-    g("Cast", P, to=guess_proto_type(operator.outputs[1].type), output=operator.outputs[1].full_name)
+    g(
+        "Cast",
+        P,
+        to=guess_proto_type(operator.outputs[1].type),
+        output=operator.outputs[1].full_name,
+    )
 
 
 def _fold_in(g, model, R):
@@ -94,7 +106,8 @@ def _fold_in(g, model, R):
     A = g("Add", g("Reshape", g("MatMul", C, products), [-1, d, d]), model._ridge_y * np.eye(d))
     b = g("Reshape", g("MatMul", g("Mul", C, Z), X), [-1, d, 1])
     T = g("Concat", A, b, axis=2)
-    # Gauss-Jordan: row j over its pivot, taken from the others until column j is that of the identity.
+    # Gauss-Jordan: row j over its pivot, taken from the others until column j is that of the
+    # identity.
     for j in range(d):
         row = g("Gather", T, [j], axis=1)
         row = g("Div", row, g("Gather", row, [j], axis=2))

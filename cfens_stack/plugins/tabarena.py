@@ -7,10 +7,11 @@ from cfens_stack.plugins.tabrepo_files import prediction_matrix
 
 
 class TabArenaEnsembler:
-    """CFEnsemble with the interface of TabArena's `AbstractEnsembler`, which TabRepo's `ensemble_method` shares.
+    """CFEnsemble with the interface of TabArena's `AbstractEnsembler`, which TabRepo's
+    `ensemble_method` shares.
 
-    Pass the class as `ensembler_cls` of TabArena's `EnsembleScorer`, with `use_fast_metrics=False`: the fast metrics
-    replace the predictions by numbers that only a weighted sum understands.
+    Pass the class as `ensembler_cls` of TabArena's `EnsembleScorer`, with `use_fast_metrics=False`:
+    the fast metrics replace the predictions by numbers that only a weighted sum understands.
 
     Parameters
     ----------
@@ -18,7 +19,8 @@ class TabArenaEnsembler:
     metric : object, default=None
         Ignored, like `ensemble_size`: they are what every ensembler is given.
     ensemble : estimator, default=None
-        `CFEnsemble()` if None; else it is cloned. `layout="auto"` is replaced by the layout that is passed.
+        `CFEnsemble()` if None; else it is cloned. `layout="auto"` is replaced by the layout that is
+        passed.
 
     Attributes
     ----------
@@ -33,7 +35,9 @@ class TabArenaEnsembler:
 
     def __init__(self, *, problem_type, metric=None, ensemble=None, ensemble_size=None):
         if problem_type not in ("binary", "multiclass"):
-            raise ValueError(f"TabArenaEnsembler combines classifiers; problem_type is {problem_type!r}.")
+            raise ValueError(
+                f"TabArenaEnsembler combines classifiers; problem_type is {problem_type!r}."
+            )
         self.problem_type = problem_type
         self.metric = metric
         self.ensemble = ensemble
@@ -54,12 +58,16 @@ class TabArenaEnsembler:
         """
         labels = np.asarray(labels)
         self.classes_ = np.unique(labels[np.isfinite(labels)]).astype(int)
-        self.ensemble_ = fresh(self.ensemble, len(self.classes_)).fit(self._matrix(predictions), labels)
+        self.ensemble_ = fresh(self.ensemble, len(self.classes_)).fit(
+            self._matrix(predictions), labels
+        )
         self.weights_ = np.full(len(predictions), np.nan)
         return self
 
     def predict_proba(self, predictions):
-        """Probabilities of shape (n,), class 1, if the predictions are (m, n); else of shape (n, K)."""
+        """Probabilities of shape (n,), class 1, if the predictions are (m, n); else of shape (n,
+        K).
+        """
         P = self.ensemble_.predict_proba(self._matrix(predictions))
         if np.ndim(predictions) == 2:
             return P[:, 1]

@@ -9,7 +9,9 @@ from cfens_stack.plugins.prediction_tables import PredictionTable, needed
 
 
 def prediction_matrix(predictions):
-    """R (n, m) or (n, m K), model-major, from predictions (m, n) or (m, n, K); of two classes the second alone."""
+    """R (n, m) or (n, m K), model-major, from predictions (m, n) or (m, n, K); of two classes the
+    second alone.
+    """
     P = np.asarray(predictions, dtype=np.float64)
     if P.ndim == 2:
         return P.T
@@ -17,15 +19,17 @@ def prediction_matrix(predictions):
 
 
 def list_tasks(folder):
-    """Folders of the tasks below `folder`, `<dataset>/<fold>`, sorted: those that hold a metadata.json."""
+    """Folders of the tasks below `folder`, `<dataset>/<fold>`, sorted: those that hold a
+    metadata.json.
+    """
     return sorted(path.parent for path in Path(folder).rglob("metadata.json"))
 
 
 def read_task(path, split="val", models=None):
     """Predictions and labels of one task as TabRepo and TabArena store them.
 
-    A task's folder holds metadata.json, the raw arrays pred-val.dat and pred-test.dat of shape (m, n) or (m, n, K), and
-    perhaps label-val.csv.zip and label-test.csv.zip.
+    A task's folder holds metadata.json, the raw arrays pred-val.dat and pred-test.dat of shape (m,
+    n) or (m, n, K), and perhaps label-val.csv.zip and label-test.csv.zip.
 
     Parameters
     ----------
@@ -39,8 +43,8 @@ def read_task(path, split="val", models=None):
     Returns
     -------
     PredictionTable
-        Two classes: one column a model, the probability of class 1. K classes: K columns a model, named model=class.
-        `y` is None without a file of labels.
+        Two classes: one column a model, the probability of class 1. K classes: K columns a model,
+        named model=class. `y` is None without a file of labels.
 
     Raises
     ------
@@ -52,7 +56,9 @@ def read_task(path, split="val", models=None):
     if split not in ("val", "test"):
         raise ValueError(f"split={split!r}; valid are 'val' and 'test'.")
     if not (path / "metadata.json").is_file():
-        raise FileNotFoundError(f"{path} holds no metadata.json; list_tasks finds the folders that do.")
+        raise FileNotFoundError(
+            f"{path} holds no metadata.json; list_tasks finds the folders that do."
+        )
     metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
     models = metadata["models"] if models is None else list(models)
     absent = [name for name in models if name not in metadata["models"]]
@@ -62,13 +68,25 @@ def read_task(path, split="val", models=None):
     file = path / f"pred-{split}.dat"
     expected = int(np.prod(shape)) * np.dtype(metadata["dtype"]).itemsize
     if file.stat().st_size != expected:
-        raise ValueError(f"{file} has {file.stat().st_size} bytes; by metadata.json {shape} takes {expected}.")
+        raise ValueError(
+            f"{file} has {file.stat().st_size} bytes; by metadata.json {shape} takes {expected}."
+        )
     stored = np.memmap(file, dtype=metadata["dtype"], mode="r", shape=shape)
     R = prediction_matrix(stored[[metadata["models"].index(name) for name in models]])
-    names = models if R.shape[1] == len(models) else [f"{name}={k}" for name in models for k in range(shape[2])]
-    return PredictionTable(R=R, y=_read_labels(path, split), sample_weight=None, folds=None, model_names=names)
+    names = (
+        models
+        if R.shape[1] == len(models)
+        else [f"{name}={k}" for name in models for k in range(shape[2])]
+    )
+    return PredictionTable(
+        R=R, y=_read_labels(path, split), sample_weight=None, folds=None, model_names=names
+    )
 
 
 def _read_labels(path, split):
     path = path / f"label-{split}.csv.zip"
-    return needed("pandas").read_csv(path, index_col=0).iloc[:, 0].to_numpy() if path.is_file() else None
+    return (
+        needed("pandas").read_csv(path, index_col=0).iloc[:, 0].to_numpy()
+        if path.is_file()
+        else None
+    )

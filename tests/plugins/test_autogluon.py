@@ -19,15 +19,23 @@ from cfens_stack.plugins.autogluon import PredictorEnsemble
 from cfens_stack.plugins.autogluon_model import CFEnsembleModel, register
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the toolkit warns of is not ours to mend
-MODELS = {"LR": {}, "XT": {"n_estimators": 20, "max_depth": 5}, "RF": {"n_estimators": 20, "max_depth": 5}}
+MODELS = {
+    "LR": {},
+    "XT": {"n_estimators": 20, "max_depth": 5},
+    "RF": {"n_estimators": 20, "max_depth": 5},
+}
 BAGGED = {"num_bag_folds": 3, "num_stack_levels": 0, "dynamic_stacking": False} | {
     "ag_args_ensemble": {"fold_fitting_strategy": "sequential_local", "use_child_oof": False}
 }
 
 
 def table(n_classes):
-    """Shuffled rows with an index of their own, and labels whose order is not that of their first appearance."""
-    X, y = make_classification(360, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0)
+    """Shuffled rows with an index of their own, and labels whose order is not that of their first
+    appearance.
+    """
+    X, y = make_classification(
+        360, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0
+    )
     frame = pd.DataFrame(X, columns=list("abcdef"), index=np.arange(1000, 1360))
     frame["kind"] = np.array(["cat", "bee", "ant"])[y]
     frame = frame.sample(frac=1, random_state=1)
@@ -39,7 +47,9 @@ def predictors(tmp_path_factory):
     """(n_classes, bagged) to predictor, fitted once."""
     fitted = {}
     for n_classes, bagged in [(2, True), (3, True), (2, False)]:
-        predictor = tabular.TabularPredictor("kind", path=str(tmp_path_factory.mktemp("ag")), verbosity=0)
+        predictor = tabular.TabularPredictor(
+            "kind", path=str(tmp_path_factory.mktemp("ag")), verbosity=0
+        )
         settings = BAGGED if bagged else {}
         fitted[n_classes, bagged] = predictor.fit(
             table(n_classes)[0], hyperparameters=MODELS, num_cpus=1, num_gpus=0, **settings
@@ -71,12 +81,16 @@ def test_columns_are_out_of_fold_predictions_of_the_named_class(predictors, n_cl
     oof = predictor.predict_proba_oof(model)
     for label in stack.classes_[n_classes == 2 :]:
         column = model if n_classes == 2 else f"{model}={label}"
-        pd.testing.assert_series_equal(stack.R_[column], oof.loc[stack.R_.index, label], check_names=False)
+        pd.testing.assert_series_equal(
+            stack.R_[column], oof.loc[stack.R_.index, label], check_names=False
+        )
     assert stack.ensemble_.layout_ == ("positive" if n_classes == 2 else "model-major")
 
 
 def test_rows_outside_every_fold_are_missing(predictors, tmp_path):
-    """Such rows come from bagging cut short; here their number of held-out folds is set to 0 in the saved model."""
+    """Such rows come from bagging cut short; here their number of held-out folds is set to 0 in the
+    saved model.
+    """
     predictor = predictors[2, True].clone(str(tmp_path / "copy"), return_clone=True)
     name = predictor.model_names(level=1)[0]
     file = tmp_path / "copy" / "models" / name / "utils" / "oof.pkl"
@@ -84,14 +98,18 @@ def test_rows_outside_every_fold_are_missing(predictors, tmp_path):
     saved["_oof_pred_model_repeats"][:7] = 0
     file.write_bytes(pickle.dumps(saved))
     stack = PredictorEnsemble(predictor).fit()
-    assert stack.R_.isna().sum().to_dict() == {model: 7 * (model == name) for model in stack.models_}
+    assert stack.R_.isna().sum().to_dict() == {
+        model: 7 * (model == name) for model in stack.models_
+    }
     assert np.isfinite(stack.predict_proba(table(2)[1])).all()
 
 
 def test_bagging_with_a_holdout_is_fitted_on_the_holdout(tmp_path):
     train = table(2)[0]
     predictor = tabular.TabularPredictor("kind", path=str(tmp_path), verbosity=0)
-    predictor.fit(train, hyperparameters=MODELS, num_cpus=1, num_gpus=0, use_bag_holdout=True, **BAGGED)
+    predictor.fit(
+        train, hyperparameters=MODELS, num_cpus=1, num_gpus=0, use_bag_holdout=True, **BAGGED
+    )
     stack = PredictorEnsemble(predictor).fit()
     assert stack.rows_ == "holdout"
     assert len(stack.R_) < len(train) / 2
@@ -101,8 +119,12 @@ def test_bagging_with_a_holdout_is_fitted_on_the_holdout(tmp_path):
 def test_a_class_that_autogluon_drops_has_no_column(tmp_path):
     train, new = table(3)
     train = pd.concat([train[train["kind"] != "bee"], train[train["kind"] == "bee"].head(3)])
-    predictor = tabular.TabularPredictor("kind", path=str(tmp_path), verbosity=0, problem_type="multiclass")
-    predictor.fit(train, hyperparameters={"LR": {}, "XT": MODELS["XT"]}, num_cpus=1, num_gpus=0, **BAGGED)
+    predictor = tabular.TabularPredictor(
+        "kind", path=str(tmp_path), verbosity=0, problem_type="multiclass"
+    )
+    predictor.fit(
+        train, hyperparameters={"LR": {}, "XT": MODELS["XT"]}, num_cpus=1, num_gpus=0, **BAGGED
+    )
     stack = PredictorEnsemble(predictor).fit()
     np.testing.assert_array_equal(stack.classes_, ["ant", "cat"])
     assert stack.predict_proba(new).shape == (len(new), 2)
@@ -143,7 +165,9 @@ def test_models_refitted_on_the_holdout_take_no_part(predictors, tmp_path):
 
 def test_regression_is_refused(tmp_path):
     data = table(2)[0].drop(columns="kind")
-    predictor = tabular.TabularPredictor("a", path=str(tmp_path), verbosity=0, problem_type="regression")
+    predictor = tabular.TabularPredictor(
+        "a", path=str(tmp_path), verbosity=0, problem_type="regression"
+    )
     predictor.fit(data, hyperparameters={"LR": {}}, num_cpus=1, num_gpus=0)
     with pytest.raises(ValueError, match="'regression'"):
         PredictorEnsemble(predictor).fit()
@@ -156,7 +180,9 @@ STACKED = {**BAGGED, "num_stack_levels": 1}
 def second_layer(n_classes, path, hyperparameters, **settings):
     train, new = table(n_classes)
     predictor = tabular.TabularPredictor("kind", path=str(path), verbosity=0)
-    return predictor.fit(train, hyperparameters=hyperparameters, num_cpus=1, num_gpus=0, **STACKED | settings), new
+    return predictor.fit(
+        train, hyperparameters=hyperparameters, num_cpus=1, num_gpus=0, **STACKED | settings
+    ), new
 
 
 def inner_ensemble(predictor, name):
@@ -169,13 +195,23 @@ def inner_ensemble(predictor, name):
 @pytest.mark.parametrize(("n_classes", "layout"), [(2, "positive"), (3, "model-major")])
 def test_second_layer_sees_the_predictions_of_all_models_alone(tmp_path, n_classes, layout):
     """Two models of one family too, of which AutoGluon would keep one on so few rows."""
-    predictor, new = second_layer(n_classes, tmp_path, {**TWO_TREES, CFEnsembleModel: {"latent_dim": 2}})
-    assert [name for name in predictor.model_names() if "CFEnsemble" in name] == ["CFEnsemble_BAG_L2"]
+    predictor, new = second_layer(
+        n_classes, tmp_path, {**TWO_TREES, CFEnsembleModel: {"latent_dim": 2}}
+    )
+    assert [name for name in predictor.model_names() if "CFEnsemble" in name] == [
+        "CFEnsemble_BAG_L2"
+    ]
     meta, columns = inner_ensemble(predictor, "CFEnsemble_BAG_L2")
     models = predictor.model_names(level=1)
     assert len(models) == 4
-    assert columns == (models if n_classes == 2 else [f"{m}_{k}" for m in models for k in range(n_classes)])
-    assert (meta.latent_dim, meta.layout_, list(meta.classes_)) == (2, layout, list(range(n_classes)))
+    assert columns == (
+        models if n_classes == 2 else [f"{m}_{k}" for m in models for k in range(n_classes)]
+    )
+    assert (meta.latent_dim, meta.layout_, list(meta.classes_)) == (
+        2,
+        layout,
+        list(range(n_classes)),
+    )
     P = tabular.TabularPredictor.load(str(tmp_path)).predict_proba(new, model="CFEnsemble_BAG_L2")
     np.testing.assert_allclose(P.sum(axis=1), 1.0, atol=1e-6)
     assert np.mean(P.idxmax(axis=1) == new["kind"]) > 0.7
@@ -187,7 +223,9 @@ def test_added_later_by_its_key(tmp_path, n_classes):
     register()
     predictor, new = second_layer(n_classes, tmp_path, MODELS, num_stack_levels=0)
     settings = {"base_model_names": predictor.model_names(level=1), "num_cpus": 1, "num_gpus": 0}
-    predictor.fit_extra({"CFENS": {"rho": 0.25}}, ag_args_ensemble=BAGGED["ag_args_ensemble"], **settings)
+    predictor.fit_extra(
+        {"CFENS": {"rho": 0.25}}, ag_args_ensemble=BAGGED["ag_args_ensemble"], **settings
+    )
     assert inner_ensemble(predictor, "CFEnsemble_BAG_L2")[0].rho == 0.25
     assert predictor.predict_proba(new, model="CFEnsemble_BAG_L2").shape == (len(new), n_classes)
 

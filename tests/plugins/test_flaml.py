@@ -20,7 +20,9 @@ NAMES = np.array(["ant", "bee", "cat"])
 
 
 def fitted(n_classes, final_estimator):
-    X, y = make_classification(300, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0)
+    X, y = make_classification(
+        300, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0
+    )
     X = pd.DataFrame(X, columns=list("abcdef"))
     automl = flaml.AutoML()
     automl.fit(

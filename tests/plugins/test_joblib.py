@@ -1,7 +1,8 @@
 """joblib.dump here, joblib.load under another Python, and the other way round.
 
-Pythons are found on PATH as python3.10 to python3.13; one that lacks what the package needs is skipped. With
-environments of their own: PATH=/venv310/bin:/venv312/bin:$PATH python -m pytest -rs tests/plugins/test_joblib.py
+Pythons are found on PATH as python3.10 to python3.13; one that lacks what the package needs is
+skipped. With environments of their own: PATH=/venv310/bin:/venv312/bin:$PATH python -m pytest -rs
+tests/plugins/test_joblib.py
 """
 
 import shutil
@@ -32,7 +33,9 @@ def other_python(request):
     path = sys.executable if request.param == own else shutil.which(f"python{request.param}")
     if path is None:
         pytest.skip(f"python{request.param} is not on PATH")
-    if subprocess.run([path, "-c", "import cfens_stack"], cwd=ROOT, capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [path, "-c", "import cfens_stack"], cwd=ROOT, capture_output=True, check=False
+    ).returncode:
         pytest.skip(f"python{request.param} lacks what the package needs")
     return path
 
@@ -41,12 +44,16 @@ def test_there_and_back(other_python, tmp_path):
     fitted = []
     for n_classes in (2, 3):
         data = make_predictions(200, 5, n_classes=n_classes, missing=0.2, random_state=0)
-        model = CFEnsemble(use_class_weights=True).fit(data.R, np.array(["ant", "bee", "cat"])[data.y])
+        model = CFEnsemble(use_class_weights=True).fit(
+            data.R, np.array(["ant", "bee", "cat"])[data.y]
+        )
         fitted.append((model, data.R))
     joblib.dump(fitted, tmp_path / "here")
     command = [other_python, "-c", PASS_ON, str(tmp_path / "here"), str(tmp_path / "there")]
     subprocess.run(command, cwd=ROOT, check=True)
-    for (model, R), (back, _, P, labels) in zip(fitted, joblib.load(tmp_path / "there"), strict=True):
+    for (model, R), (back, _, P, labels) in zip(
+        fitted, joblib.load(tmp_path / "there"), strict=True
+    ):
         np.testing.assert_allclose(P, model.predict_proba(R), atol=1e-12)
         np.testing.assert_array_equal(labels, model.predict(R))
         np.testing.assert_array_equal(back.predict_proba(R), model.predict_proba(R))

@@ -16,7 +16,9 @@ NAMES = np.array(["ant", "bee", "cat"])
 
 
 def fitted(n_classes, labels, meta=None, **settings):
-    X, y = make_classification(240, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0)
+    X, y = make_classification(
+        240, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0
+    )
     stack = classifier.StackingCVClassifier(
         MODELS, meta or CFEnsemble(), use_probas=True, cv=3, random_state=0, **settings
     )

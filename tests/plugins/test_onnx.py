@@ -29,8 +29,12 @@ def _registered():
 def run(model, X, opset=18):
     """Labels and probabilities of the exported graph."""
     inputs = [("X", TYPES[X.dtype.type]([None, X.shape[1]]))]
-    graph = skl2onnx.convert_sklearn(model, initial_types=inputs, options={"zipmap": False}, target_opset=opset)
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    graph = skl2onnx.convert_sklearn(
+        model, initial_types=inputs, options={"zipmap": False}, target_opset=opset
+    )
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     return session.run(None, {"X": X})
 
 
@@ -39,7 +43,9 @@ def assert_same(model, X, atol=1e-5, **settings):
     expected = model.predict_proba(X)
     assert P.shape == expected.shape
     np.testing.assert_allclose(P, expected, rtol=0, atol=atol)
-    certain = np.ptp(np.sort(expected, axis=1)[:, -2:], axis=1) > 2 * atol  # a tie may fall either way
+    certain = (
+        np.ptp(np.sort(expected, axis=1)[:, -2:], axis=1) > 2 * atol
+    )  # a tie may fall either way
     np.testing.assert_array_equal(np.asarray(labels)[certain], model.predict(X)[certain])
 
 
@@ -107,7 +113,9 @@ def test_opsets(opset):
 @pytest.mark.parametrize("labels", [np.arange(3), NAMES], ids=["integers", "strings"])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_final_estimator_of_a_stack(n_classes, labels):
-    X, y = make_classification(300, 6, n_informative=4, n_classes=n_classes, flip_y=0.1, random_state=0)
+    X, y = make_classification(
+        300, 6, n_informative=4, n_classes=n_classes, flip_y=0.1, random_state=0
+    )
     X = X.astype(np.float32)
     models = [
         ("logistic", LogisticRegression()),

@@ -21,7 +21,9 @@ from cfens_stack import CFEnsemble, CFEnsembleSearch, StackingPipeline
 from cfens_stack.datasets import make_predictions
 
 PAGE = "docs/plugins.md"
-SECTIONS = {title: text for title, text in re.findall(r"## (.*?)\n(.*?)(?=\n## |\Z)", read(PAGE), re.DOTALL)}
+SECTIONS = {
+    title: text for title, text in re.findall(r"## (.*?)\n(.*?)(?=\n## |\Z)", read(PAGE), re.DOTALL)
+}
 NEEDED = {
     "AutoGluon": "autogluon.tabular",
     "ONNX": "skl2onnx",
@@ -104,7 +106,9 @@ def test_the_code_of_a_section_runs(title, names):
 def test_the_files_of_tabrepo_are_read(names, tmp_path):
     """The second block of its section; the first is in test_tabarena.py."""
     val, test = halves(3)
-    write_task(tmp_path / "model_predictions" / "adult" / "0", {"val": val, "test": test}, ["one", "other"])
+    write_task(
+        tmp_path / "model_predictions" / "adult" / "0", {"val": val, "test": test}, ["one", "other"]
+    )
     blocks = blocks_in(SECTIONS["TabArena and TabRepo"])
     run(PAGE, blocks[1], names)
     assert names["P"].shape == (200, 3)

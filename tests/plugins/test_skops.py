@@ -18,7 +18,11 @@ def test_loads_with_types_of_this_package_alone(trainer, n_classes):
     assert np.isnan(data.R).any()
     model = CFEnsemble(trainer=trainer, max_iter=200, tol=1e-3).fit(data.R, data.y)
     file = skops_io.dumps(model)
-    foreign = [name for name in skops_io.get_untrusted_types(data=file) if not name.startswith("cfens_stack.")]
+    foreign = [
+        name
+        for name in skops_io.get_untrusted_types(data=file)
+        if not name.startswith("cfens_stack.")
+    ]
     assert not foreign
     loaded = skops_io.loads(file, trusted=skops_io.get_untrusted_types(data=file))
     np.testing.assert_array_equal(loaded.predict_proba(data.R), model.predict_proba(data.R))

@@ -1,4 +1,6 @@
-"""The ensembler and the reader, on files that the test writes and, where it is installed, in TabArena itself."""
+"""The ensembler and the reader, on files that the test writes and, where it is installed, in
+TabArena itself.
+"""
 
 import json
 import warnings
@@ -13,7 +15,10 @@ from cfens_stack.datasets import make_predictions
 from cfens_stack.plugins.tabarena import TabArenaEnsembler
 from cfens_stack.plugins.tabrepo_files import list_tasks, prediction_matrix, read_task
 
-MODELS = ["NeuralNetFastAI_r1", "NeuralNetFastAI_r2"]  # the names that TabArena's artificial context knows
+MODELS = [
+    "NeuralNetFastAI_r1",
+    "NeuralNetFastAI_r2",
+]  # the names that TabArena's artificial context knows
 
 
 def drawn(n_classes, n=400, m=2):
@@ -30,11 +35,18 @@ def halves(n_classes, **settings):
 
 def write_task(folder, splits, models, dtype="float32"):
     folder.mkdir(parents=True)
-    metadata = {"models": models, "dataset": folder.parent.name, "fold": int(folder.name), "dtype": dtype}
+    metadata = {
+        "models": models,
+        "dataset": folder.parent.name,
+        "fold": int(folder.name),
+        "dtype": dtype,
+    }
     for split, (P, y) in splits.items():
         metadata[f"pred_{split}_shape"] = P.shape
         P.astype(dtype).tofile(folder / f"pred-{split}.dat")
-        pd.Series(y, index=np.arange(len(y)) + 50, name="y").to_csv(folder / f"label-{split}.csv.zip", index=True)
+        pd.Series(y, index=np.arange(len(y)) + 50, name="y").to_csv(
+            folder / f"label-{split}.csv.zip", index=True
+        )
     (folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     return folder
 
@@ -53,13 +65,19 @@ def test_reads_what_is_written(tmp_path, n_classes, dtype):
         assert len(table.model_names) == table.R.shape[1]
     one = read_task(folder, "val", models=MODELS[1:])
     np.testing.assert_array_equal(one.R, prediction_matrix(val[0].astype(dtype)[1:]))
-    assert one.model_names == ([MODELS[1]] if n_classes == 2 else [f"{MODELS[1]}={k}" for k in range(3)])
-    assert CFEnsemble().fit(one.R, one.y).layout_ == ("positive" if n_classes == 2 else "model-major")
+    assert one.model_names == (
+        [MODELS[1]] if n_classes == 2 else [f"{MODELS[1]}={k}" for k in range(3)]
+    )
+    assert CFEnsemble().fit(one.R, one.y).layout_ == (
+        "positive" if n_classes == 2 else "model-major"
+    )
 
 
 def test_two_columns_of_two_classes_and_no_labels(tmp_path):
     P, y = drawn(2)
-    folder = write_task(tmp_path / "adult" / "0", {"val": (np.stack([1 - P, P], axis=2), y)}, MODELS)
+    folder = write_task(
+        tmp_path / "adult" / "0", {"val": (np.stack([1 - P, P], axis=2), y)}, MODELS
+    )
     (folder / "label-val.csv.zip").unlink()
     table = read_task(folder)
     np.testing.assert_array_equal(table.R, P.T.astype("float32"))
@@ -86,7 +104,9 @@ def test_what_does_not_fit_is_refused(tmp_path):
 def test_ensembler_is_the_ensemble_on_the_matrix(n_classes):
     (P, y), (P_new, y_new) = halves(n_classes, m=4)
     ensembler = TabArenaEnsembler(
-        problem_type="binary" if n_classes == 2 else "multiclass", ensemble=CFEnsemble(rho=0.25), ensemble_size=100
+        problem_type="binary" if n_classes == 2 else "multiclass",
+        ensemble=CFEnsemble(rho=0.25),
+        ensemble_size=100,
     ).fit(predictions=P, labels=y)
     alone = CFEnsemble(rho=0.25, layout=ensembler.ensemble_.layout).fit(prediction_matrix(P), y)
     expected = alone.predict_proba(prediction_matrix(P_new))
@@ -144,14 +164,22 @@ def test_in_the_simulation_of_tabarena(tmp_path, n_classes, metric):
     (folder,) = list_tasks(tmp_path)
     table, new = read_task(folder), read_task(folder, "test")
     np.testing.assert_array_equal(table.y, y)
-    expected = CFEnsemble(layout="positive" if n_classes == 2 else "model-major").fit(table.R, table.y)
+    expected = CFEnsemble(layout="positive" if n_classes == 2 else "model-major").fit(
+        table.R, table.y
+    )
     P_expected = expected.predict_proba(new.R)
-    error = 1 - roc_auc_score(new.y, P_expected[:, 1]) if n_classes == 2 else log_loss(new.y, P_expected)
+    error = (
+        1 - roc_auc_score(new.y, P_expected[:, 1])
+        if n_classes == 2
+        else log_loss(new.y, P_expected)
+    )
 
     problem_type = "binary" if n_classes == 2 else "multiclass"
     context = load_context_artificial(n_classes=n_classes, problem_type=problem_type)[0]
     scorer = EnsembleScorer(
-        EvaluationRepository(zeroshot_context=context, tabular_predictions=predictions, ground_truth=labels),
+        EvaluationRepository(
+            zeroshot_context=context, tabular_predictions=predictions, ground_truth=labels
+        ),
         {"ada": {"metric": metric, "problem_type": problem_type}},
         ensembler_cls=TabArenaEnsembler,
         use_fast_metrics=False,

@@ -1,0 +1,151 @@
+"""Calibration slope of each column: the factor that its link-scale predictions need, alone, to
+predict its class.
+
+======  ======  ============================================================================================
+symbol  shape   meaning
+======  ======  ============================================================================================
+x       (n, q)  centred predictions in the unit of log-odds; any finite number where not observed
+a, b    (q,)    slope and intercept of each column's own logistic regression, P(class of the column)
+= sigmoid(a x + b)
+======  ======  ============================================================================================
+
+Column u minimises, over its observed labelled cells, sum_i v_i CE_iu + (a_u - 1)^2 / 2 + (b_u -
+b0_u)^2 / 2: calibrated as they stand (a = 1) at the prevalence (b0) is what models are taken for
+until the labels say otherwise (Platt 1999, with a prior in place of his smoothed targets).
+"""
+
+from functools import partial
+
+import numpy as np
+
+from cfens_stack.kernels.blocks import BLOCK_ROWS, blocks, weighted_total
+
+MAX_ITER = 100
+START_ROWS = (
+    4096  # rows that the start is taken from: it saves two or three passes over all of them
+)
+DECREMENT_TOLERANCE = (
+    1e-4  # nats, of which chance moves about one: Newton's last step goes far below it
+)
+ROUNDING = 1e-12
+
+
+def calibration_slopes(Z, observed, targets, v, unit):
+    """Slopes of all columns, from the labelled rows.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n, q)
+        Centred predictions.
+    observed : ndarray of bool, shape (n, q)
+    targets : ndarray of bool, shape (n, q)
+        Whether the row is of the column's class.
+    v : ndarray of shape (n,)
+    unit : float
+        Log-odds for a unit of Z, for a calibrated model.
+
+    Returns
+    -------
+    a : ndarray of shape (q,), >= 0
+        0 for a column that predicts the opposite of its class: on its own it is of no use.
+    """
+    b0 = base_log_odds(*target_sums(targets, v))
+
+    def sums(a, b, rows):
+        return logistic_sums(a, b, Z[rows], observed[rows], targets[rows], v[rows], unit)
+
+    start, step = None, len(Z) // START_ROWS
+    if step > 1:
+        start = _minimiser(partial(sums, rows=slice(None, None, step)), b0)
+    return slopes_from_sums(partial(sums, rows=slice(None)), b0, start)
+
+
+def target_sums(targets, v):
+    """Weight of each column's class, and of all rows: ndarray of shape (q,), float."""
+    return weighted_total(v, lambda targets: targets, targets), v.sum()
+
+
+def base_log_odds(mass, total):
+    """b0 of each column, from `target_sums` over all rows."""
+    return np.log(mass / (total - mass))
+
+
+def logistic_sums(a, b, Z, observed, targets, v, unit):
+    """Cross-entropy of each column at (a, b), its gradient (2, q) and Hessian (3, q), aa, ab and
+    bb: sums over rows.
+    """
+    loss, gradient, hessian = np.zeros(len(a)), np.zeros((2, len(a))), np.zeros((3, len(a)))
+    # New arrays in each block would cost more than what is done in them.
+    room = np.empty((6, min(BLOCK_ROWS, len(Z)), len(a)))
+    ones = np.ones(len(Z))
+    for rows in blocks(len(Z)):
+        weight, x, u, p, curvature, spare = room[:, : rows.stop - rows.start]
+        np.multiply(v[rows, None], observed[rows], out=weight)
+        np.multiply(Z[rows], unit, out=x)
+        np.multiply(a, x, out=u)
+        u += b
+        tail = np.exp(np.negative(np.abs(u, out=p), out=p), out=p)
+        log_loss = np.log1p(tail, out=spare)
+        log_loss += np.maximum(u, 0.0, out=curvature)
+        log_loss -= np.multiply(targets[rows], u, out=curvature)
+        loss += np.einsum("iu,iu->u", weight, log_loss)
+        larger = np.reciprocal(np.add(tail, 1.0, out=spare), out=spare)
+        p *= larger
+        np.multiply(p, larger, out=curvature)
+        larger -= 0.5
+        np.copysign(larger, u, out=p)  # several times faster than a choice by mask
+        p += 0.5
+        p -= targets[rows]
+        slope = np.multiply(p, weight, out=p)
+        gradient += np.einsum("iu,iu->u", slope, x), ones[rows] @ slope
+        curvature *= weight
+        tilted = np.multiply(curvature, x, out=spare)
+        hessian += np.einsum("iu,iu->u", tilted, x), ones[rows] @ tilted, ones[rows] @ curvature
+    return loss, gradient, hessian
+
+
+def slopes_from_sums(sums, b0, start=None):
+    """Slopes of all columns.
+
+    Parameters
+    ----------
+    sums : callable
+        (a, b) -> `logistic_sums` over all labelled rows.
+    b0 : ndarray of shape (q,)
+    start : ndarray of shape (2, q), default=None
+        Slopes and intercepts to start from; None starts from a = 1 and b = b0.
+    """
+    # The problem is convex: where its minimiser is negative, the one over a >= 0 is 0.
+    return np.maximum(_minimiser(sums, b0, start)[0], 0.0)
+
+
+def _minimiser(sums, b0, start=None):
+    """(a, b) by Newton steps in all columns at once, halved in those where the objective rises: (2,
+    q).
+    """
+    prior = np.stack([np.ones_like(b0), b0])
+    theta, step = prior if start is None else start, np.zeros_like(prior)
+    lowest = np.full(len(b0), np.inf)
+    for _ in range(MAX_ITER):
+        trial = theta + step
+        loss, gradient, hessian = sums(*trial)
+        value = loss + 0.5 * np.sum((trial - prior) ** 2, axis=0)
+        gradient = gradient + trial - prior
+        newton, decrement = _newton_steps(gradient, hessian + np.array([[1.0], [0.0], [1.0]]))
+        better = value <= lowest + ROUNDING * np.abs(value)
+        theta, lowest = np.where(better, trial, theta), np.where(better, value, lowest)
+        step = np.where(better, newton, 0.5 * step)
+        if np.all(better & (decrement <= DECREMENT_TOLERANCE)):
+            return theta + step
+    return theta
+
+
+def _newton_steps(gradient, hessian):
+    """Newton step (2, q), and the decrease that each column's quadratic model predicts twice:
+    (q,).
+    """
+    aa, ab, bb = hessian
+    step = -np.stack([bb * gradient[0] - ab * gradient[1], aa * gradient[1] - ab * gradient[0]]) / (
+        aa * bb - ab**2
+    )
+    return step, -np.sum(step * gradient, axis=0)

@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: the passes over the rows that everything else is built on."""

@@ -1,0 +1,446 @@
+"""CFEnsembleSearch: hyperparameters of CFEnsemble by Optuna, along the decision guide, sections 4
+and 5.
+"""
+
+import copy
+import logging
+import os
+from numbers import Integral, Real
+
+import joblib
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from cfens_stack.ensemble.estimators import CFEnsemble
+from cfens_stack.ensemble.layout import find_layout
+from cfens_stack.guide.guidance import recommend
+from cfens_stack.html import FittedSummaryMixin
+from cfens_stack.search.evaluation import fingerprint, make_evaluation
+from cfens_stack.search.pruning import FoldPruner
+from cfens_stack.search.selection import (
+    SELECTIONS,
+    ConfigurationAverage,
+    no_result,
+    ranked_trials,
+    simplest_near_best,
+)
+from cfens_stack.search.space import SEARCH_SPACE, fit_space
+from cfens_stack.search.storage import hide_password, is_shared, open_storage
+from cfens_stack.search.summary import search_summary
+from cfens_stack.search.trials import (
+    Objective,
+    at_work,
+    check_parts,
+    close_stale,
+    enqueue_once,
+    help_out,
+    helper_processes,
+    progress_bar,
+    run_trials,
+)
+from cfens_stack.validation import check_groups, check_weights, encode_labels
+
+logger = logging.getLogger(__name__)
+
+TRAINERS = ("als", "pytorch")
+
+
+def _refits(search):
+    return bool(search.refit)
+
+
+class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
+    """CFEnsemble with hyperparameters found by Optuna, in a search space that follows the decision
+    guide.
+
+    The first trials are the default configuration and the guide's; the others are proposed by a
+    tree-structured Parzen estimator. Each is scored by cross-validation on rows of R. Trials are
+    kept in a study that can be stored, shared by several processes, and continued after an
+    interruption.
+
+    Parameters
+    ----------
+    n_trials : int or None, default=50
+        Total of the study, trials of other workers and of earlier fits included. None: no limit but
+        `timeout`.
+    timeout : float, default=None
+        Seconds after which no trial is started; the running one ends.
+    cv : int, splitter or iterable of (train, test), default=5
+        An int: shuffled stratified folds, which keep groups together; drawn up to four times,
+        shuffled anew, while the rarest class has fewer than 100 rows in all of them together. Rows
+        without a label are in every training part and in no test part.
+    scoring : str or callable, default="average_precision"
+        Name of a scikit-learn scorer, computed on class codes, or a scorer `(estimator, R, y) ->
+        float`, on the labels as given. Greater is better.
+    trainers : "auto" or sequence of {"als", "pytorch"}, default="auto"
+        Trainers to search. "auto": ALS only, the faster one.
+    guide : bool, default=True
+        Ask class weights and label-aware confidence only if classes are imbalanced, focal loss only
+        if the models disagree, and small rho not if few rows are labelled. False: ask everything.
+    storage : str, path or optuna storage, default=None
+        Where trials are kept. None: in memory. "sqlite:///trials.db": for one process at a time. A
+        path object, a str ending in .log, .journal or .jsonl, or "journal:///path": a journal file,
+        for several processes of a machine. "postgresql+psycopg://user@host/database": for several
+        machines. Passwords do not show in reprs; better, keep them out of the URL, in ~/.pgpass or
+        PGPASSWORD.
+    study_name : str, default=None
+        With a storage, the study to continue if it exists. Without name or storage each fit starts
+        afresh.
+    sampler, pruner : optuna sampler and pruner, default=None
+        None: `TPESampler`, and `cfens_stack.search.pruning.FoldPruner`, which stops a trial whose
+        folds are significantly behind those of the best.
+    n_jobs : int, default=1
+        Trials that run at once: in processes if the storage is a journal or a database server, else
+        in threads. -1: all cores.
+    refit : bool, default=True
+        Fit the selected configuration on all rows; prediction needs it.
+    show_progress_bar : bool, default=False
+        tqdm bar over the trials of the study.
+    callbacks : list of callables (study, trial) -> None, default=None
+        Called after each trial; may call `study.stop()`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of folds and sampler. None with a storage and a study name: derived from the data, so
+        that workers agree.
+    estimator : CFEnsemble, default=None
+        Parameters that the search leaves alone: layout, posterior, max_iter, and others. None:
+        `CFEnsemble()`.
+    space : sequence of Param, default=None
+        Search space instead of `cfens_stack.search.space.SEARCH_SPACE`; build on it to extend it.
+    selection : {"best", "one-standard-error", "average"}, default="best"
+        What is refitted: the best trial; the simplest within one standard error of it; the mean of
+        the probabilities of the `n_average` best.
+    n_average : int, default=5
+
+    Attributes
+    ----------
+    best_estimator_ : CFEnsemble or ConfigurationAverage
+        Fitted on all rows. With `refit=True`.
+    best_params_ : dict
+        Parameters of CFEnsemble of the selected trial; with "average", of the best one.
+    best_score_ : float
+        Its mean score over the folds.
+    best_standard_error_ : float
+    study_ : optuna.Study
+    guidance_ : Guidance
+    space_ : Space
+        The search space fitted to the data; `space_.decode(trial.params)` gives parameters of
+        CFEnsemble.
+    classes_ : ndarray of shape (K,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (m,)
+        If R was a data frame with string columns.
+
+    See Also
+    --------
+    recommend : The guide alone, without any trial.
+
+    Notes
+    -----
+    With n_jobs=1, no timeout and an int as `random_state`, the same data give the same trials. With
+    several workers the folds stay the same, but what is proposed depends on which trials have
+    ended.
+
+    Ctrl-C ends the search; what has been finished is used for the refit. A fit is killed without
+    harm too: fit again with the same storage and study name, and only what is missing is done.
+
+    References
+    ----------
+    T. Akiba et al. (2019), "Optuna: a next-generation hyperparameter optimization framework", KDD.
+
+    Examples
+    --------
+    >>> from cfens_stack import CFEnsembleSearch
+    >>> from cfens_stack.datasets import make_predictions
+    >>> data = make_predictions(n_samples=400, n_models=8, random_state=0)
+    >>> search = CFEnsembleSearch(n_trials=4, cv=3, random_state=0).fit(data.R, data.y)
+    >>> len(search.study_.trials), search.predict_proba(data.R).shape
+    (4, (400, 2))
+    """
+
+    takes_unlabelled_rows = True
+
+    _parameter_constraints: dict = {
+        "n_trials": [Interval(Integral, 1, None, closed="left"), None],
+        "timeout": [Interval(Real, 0, None, closed="neither"), None],
+        "cv": ["cv_object"],
+        "scoring": [str, callable],
+        "trainers": [StrOptions({"auto"}), "array-like"],
+        "guide": ["boolean"],
+        "storage": [str, os.PathLike, HasMethods(["create_new_study"]), None],
+        "study_name": [str, None],
+        "sampler": [HasMethods(["sample_independent"]), None],
+        "pruner": [HasMethods(["prune"]), None],
+        "n_jobs": [Integral, None],
+        "refit": ["boolean"],
+        "show_progress_bar": ["boolean"],
+        "callbacks": [list, tuple, None],
+        "random_state": ["random_state"],
+        "estimator": [CFEnsemble, None],
+        "space": [list, tuple, None],
+        "selection": [StrOptions(set(SELECTIONS))],
+        "n_average": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_trials=50,
+        *,
+        timeout=None,
+        cv=5,
+        scoring="average_precision",
+        trainers="auto",
+        guide=True,
+        storage=None,
+        study_name=None,
+        sampler=None,
+        pruner=None,
+        n_jobs=1,
+        refit=True,
+        show_progress_bar=False,
+        callbacks=None,
+        random_state=None,
+        estimator=None,
+        space=None,
+        selection="best",
+        n_average=5,
+    ):
+        self.n_trials = n_trials
+        self.timeout = timeout
+        self.cv = cv
+        self.scoring = scoring
+        self.trainers = trainers
+        self.guide = guide
+        self.storage = hide_password(
+            storage
+        )  # the same object, or a str that differs in its repr only
+        self.study_name = study_name
+        self.sampler = sampler
+        self.pruner = pruner
+        self.n_jobs = n_jobs
+        self.refit = refit
+        self.show_progress_bar = show_progress_bar
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.estimator = estimator
+        self.space = space
+        self.selection = selection
+        self.n_average = n_average
+
+    def set_params(self, **params):
+        """Set parameters by name, as in scikit-learn; a password in `storage` stays hidden."""
+        if "storage" in params:
+            params["storage"] = hide_password(params["storage"])
+        return super().set_params(**params)
+
+    def fit(self, R, y, sample_weight=None, groups=None):
+        """Search, then fit the selected configuration on all rows.
+
+        Parameters
+        ----------
+        R : array-like of shape (n, m)
+            Out-of-fold predictions, NaN where missing; see `CFEnsemble.fit`.
+        y : array-like of shape (n,)
+            Class labels, missing for rows without.
+        sample_weight : array-like of shape (n,), default=None
+            For fits, and for scorers that take weights.
+        groups : array-like of shape (n,), default=None
+            Rows of a group stay on one side of a fold.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If R, y, weights, folds or a parameter cannot be used, the stored study belongs to other
+            data, or every trial failed; the message then holds the reasons. TypeError: callback,
+            sampler or pruner. OSError: storage.
+        """
+        self._validate_params()
+        check_parts(self.callbacks, sampler=self.sampler, pruner=self.pruner)
+        trainers = self._check_trainers()
+        if self.n_trials is None and self.timeout is None:
+            raise ValueError(
+                "n_trials=None needs a timeout in seconds, or the search would never end."
+            )
+        R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan")
+        self.classes_, codes = encode_labels(y)
+        groups = check_groups(groups, R)
+        check_consistent_length(R, codes)
+        v = check_weights(sample_weight, R, codes, self.classes_)
+        base = self._base_estimator(R)
+        self.guidance_ = recommend(R, y, sample_weight=v, layout=base.layout)
+        rows = SEARCH_SPACE if self.space is None else self.space
+        self.space_ = fit_space(rows, trainers, self.guidance_, R.shape[1], guided=self.guide)
+        seed = self._seed(R, codes)
+        evaluation = make_evaluation(
+            base, R, codes, self.classes_, v, groups, cv=self.cv, scoring=self.scoring, seed=seed
+        )
+        self.study_ = self._open_study(seed, evaluation)
+        self._run(
+            Objective(self.space_, evaluation, self.n_trials), self._first_trials(base, trainers)
+        )
+        return self._select(base, R, y, v, evaluation.overlap)
+
+    @available_if(_refits)
+    def predict_proba(self, R):
+        """Probabilities of the classes: ndarray of shape (n, K), columns in the order of
+        `classes_`.
+        """
+        R = self._check_new(R)
+        return self.best_estimator_.predict_proba(R)
+
+    @available_if(_refits)
+    def predict(self, R):
+        """Class of each row: ndarray of shape (n,)."""
+        R = self._check_new(R)
+        return self.best_estimator_.predict(R)
+
+    @property
+    def trials_(self):
+        """Trials as a pandas data frame, a row a trial: state, score, parameters, standard error,
+        times, errors.
+        """
+        check_is_fitted(self, "study_")
+        try:
+            return self.study_.trials_dataframe()
+        except ImportError as error:
+            raise ImportError(
+                "trials_ is a data frame and needs pandas: pip install pandas."
+            ) from error
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    _fit_summary = search_summary
+
+    def _check_new(self, R):
+        check_is_fitted(self, "best_estimator_")
+        return validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+
+    def _check_trainers(self):
+        trainers = ("als",) if isinstance(self.trainers, str) else tuple(self.trainers)
+        if not trainers or not set(trainers) <= set(TRAINERS):
+            raise ValueError(
+                f"trainers={self.trainers!r}: pass 'auto' or a sequence of some of {TRAINERS}."
+            )
+        return trainers
+
+    def _base_estimator(self, R):
+        """The estimator whose other parameters the trials vary; scores stay scores in folds that
+        look otherwise.
+        """
+        base = CFEnsemble() if self.estimator is None else clone(self.estimator)
+        if find_layout(R, len(self.classes_), base.layout).kind == "scores":
+            base.set_params(layout="scores")
+        return base
+
+    def _seed(self, R, y):
+        """An int; derived from the data where workers that know nothing of each other have to draw
+        the same folds.
+        """
+        if self.random_state is None and self.storage is not None and self.study_name is not None:
+            return int(joblib.hash((R, y))[:8], 16)
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _open_study(self, seed, evaluation):
+        import optuna
+
+        data_key = fingerprint(evaluation, self.scoring, self.space_)
+        storage = open_storage(self.storage)
+        with at_work():
+            study = optuna.create_study(
+                storage=storage,
+                study_name=self.study_name,
+                load_if_exists=self.storage is not None and self.study_name is not None,
+                direction="maximize",
+                pruner=FoldPruner(evaluation.overlap)
+                if self.pruner is None
+                else copy.deepcopy(self.pruner),  # type: ignore[arg-type]
+            )
+            known = study.user_attrs.get("data")
+            if known is None:
+                study.set_user_attr("data", data_key)
+            study.sampler = self._new_sampler(seed, study)
+        if known not in (None, data_key):
+            raise ValueError(
+                f"study_name={self.study_name!r} in this storage was searched on other data, "
+                "folds, scoring or space. Pass the same R, y, cv, scoring, guide, trainers, "
+                "space, estimator, random_state to continue it, or another study_name."
+            )
+        return study
+
+    def _new_sampler(self, seed, study):
+        """TPE; workers that share a storage, and continued studies, must not draw what was drawn
+        before.
+        """
+        import optuna
+
+        if self.sampler is not None:
+            return copy.deepcopy(self.sampler)
+        entropy = [seed, len(study.get_trials(deepcopy=False))]
+        if is_shared(self.storage):
+            entropy += [os.getpid(), int.from_bytes(os.urandom(4), "little")]
+        return optuna.samplers.TPESampler(
+            seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]), constant_liar=True
+        )
+
+    def _first_trials(self, base, trainers):
+        """The default configuration and the guide's, in Optuna's terms."""
+        defaults = base.get_params(deep=False)
+        configurations = [{**defaults, "trainer": trainer} for trainer in trainers]
+        configurations += [{**defaults, **self.guidance_.params(trainer)} for trainer in trainers]
+        for configuration in configurations:
+            if configuration["use_label_aware_confidence"] == "auto":
+                configuration["use_label_aware_confidence"] = self.guidance_.is_imbalanced
+        return [self.space_.encode(configuration) for configuration in configurations]
+
+    def _run(self, objective, first_trials):
+        n_jobs = joblib.effective_n_jobs(self.n_jobs)
+        in_processes = n_jobs > 1 and is_shared(self.storage)
+        worker = {"timeout": self.timeout, "callbacks": list(self.callbacks or ())}
+        with at_work(), progress_bar(self.show_progress_bar, self.n_trials) as on_progress:
+            close_stale(self.study_)
+            enqueue_once(self.study_, first_trials, self.n_trials)
+            helpers = n_jobs - 1 if in_processes else 0
+            try:
+                with helper_processes(
+                    helpers, help_out, self.storage, self.study_, objective, self.sampler, worker
+                ):
+                    threads = 1 if in_processes else n_jobs
+                    run_trials(
+                        self.study_, objective, n_jobs=threads, on_progress=on_progress, **worker
+                    )
+            except KeyboardInterrupt:
+                finished = ranked_trials(self.study_)
+                if not finished:
+                    raise
+                logger.warning(
+                    "Interrupted: going on with the %d trials that are finished.", len(finished)
+                )
+
+    def _select(self, base, R, y, v, overlap):
+        """The selected configuration, fitted on all rows if asked for."""
+        trials = ranked_trials(self.study_)
+        if not trials:
+            raise ValueError(no_result(self.study_))
+        best = trials[0]
+        if self.selection == "one-standard-error":
+            best = simplest_near_best(trials, self.space_, overlap)
+        self.best_params_ = self.space_.decode(best.params)
+        self.best_score_ = float(best.value)
+        self.best_standard_error_ = float(best.user_attrs["standard_error"])
+        if not self.refit:
+            return self
+        selected = trials[: self.n_average] if self.selection == "average" else [best]
+        models = [clone(base).set_params(**self.space_.decode(trial.params)) for trial in selected]
+        self.best_estimator_ = models[0] if len(models) == 1 else ConfigurationAverage(models)
+        self.best_estimator_.fit(R, y, sample_weight=v)
+        return self

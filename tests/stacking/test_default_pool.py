@@ -1,0 +1,150 @@
+"""The default base models on tables of any kind."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.sparse import csr_array
+from sklearn import config_context
+from sklearn.datasets import make_classification
+from sklearn.metrics import roc_auc_score
+
+from cfens_stack import StackingPipeline
+from cfens_stack.stacking.default_pool import default_estimators
+from cfens_stack.stacking.tables import (
+    MISSING,
+    as_floats,
+    as_strings,
+    categorical_columns,
+    numeric_columns,
+)
+
+
+def mixed_table(n, seed=0):
+    """Columns of every kind with missing values, and labels that depend on three of them."""
+    rng = np.random.default_rng(seed)
+    number, flag, text = rng.normal(size=n), rng.random(n) < 0.5, rng.integers(0, 3, n)
+    y = (number + flag + (text == 1) + rng.normal(size=n) > 1).astype(int)
+    holes = rng.random((n, 6)) < 0.1
+    columns = {
+        "number": [
+            None if hole else value
+            for hole, value in zip(holes[:, 0], number.tolist(), strict=True)
+        ],
+        "whole": [
+            None if hole else value
+            for hole, value in zip(holes[:, 1], rng.integers(0, 9, n).tolist(), strict=True)
+        ],
+        "flag": [
+            None if hole else value for hole, value in zip(holes[:, 2], flag.tolist(), strict=True)
+        ],
+        "text": [
+            None if hole else ("red", "green", "blue")[k]
+            for hole, k in zip(holes[:, 3], text, strict=True)
+        ],
+        "kind": [
+            None if hole else f"k{k}"
+            for hole, k in zip(holes[:, 4], rng.integers(0, 50, n), strict=True)
+        ],
+        "day": [
+            None if hole else datetime.datetime(2024, 1, 1) + datetime.timedelta(days=int(k))
+            for hole, k in zip(holes[:, 5], rng.integers(0, 365, n), strict=True)
+        ],
+    }
+    return columns, y
+
+
+def as_table(columns, library):
+    if library == "polars":
+        return pl.DataFrame(columns, schema_overrides={"kind": pl.Categorical})
+    frame = pd.DataFrame(columns).astype({"kind": "category"})
+    if library == "pandas nullable":
+        return frame.convert_dtypes().astype({"kind": "category"})
+    if library == "numpy object":
+        return frame.drop(columns="day").to_numpy(dtype=object)
+    return frame
+
+
+LIBRARIES = ["pandas", "pandas nullable", "polars", "numpy object"]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_kinds_of_columns(library):
+    table = as_table(mixed_table(50)[0], library)
+    n_columns = 5 if library == "numpy object" else 6
+    assert numeric_columns(table) == [0, 1, 2, 5][: n_columns - 2]
+    assert categorical_columns(table) == [3, 4]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_conversions(library):
+    columns, _ = mixed_table(50)
+    table = as_table(columns, library)
+    text = as_strings(table)[:, 3]
+    np.testing.assert_array_equal(
+        text, [MISSING if value is None else value for value in columns["text"]]
+    )
+    numeric = table[:, :3] if library == "numpy object" else table[["number", "whole", "flag"]]
+    expected = pd.DataFrame(columns)[["number", "whole", "flag"]].astype(float)
+    np.testing.assert_array_equal(as_floats(numeric), expected)
+    if library != "numpy object":
+        days = as_floats(table[["day"]])[:, 0]
+        expected = [
+            np.nan if day is None else day.replace(tzinfo=datetime.timezone.utc).timestamp()
+            for day in columns["day"]
+        ]
+        np.testing.assert_array_equal(days, expected)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_each_default_model_learns_from_a_mixed_table(library):
+    columns, y = mixed_table(500)
+    table, new = as_table(columns, library), as_table(mixed_table(300, seed=1)[0], library)
+    y_new = mixed_table(300, seed=1)[1]
+    for name, model in default_estimators():
+        P = model.fit(table, y).predict_proba(new)
+        assert roc_auc_score(y_new, P[:, 1]) > 0.68, name
+
+
+def test_columns_that_are_empty_constant_or_new_at_prediction():
+    n = 80
+    y = np.arange(n) % 2
+    table = pd.DataFrame(
+        {
+            "x": np.random.default_rng(0).normal(size=n) + y,
+            "empty": np.nan,
+            "none": None,
+            "same": "a",
+        }
+    )
+    new = table[:5].assign(empty=1.0, same="never seen", none="something")
+    for name, model in default_estimators():
+        assert np.isfinite(model.fit(table, y).predict_proba(new)).all(), name
+
+
+def test_the_default_pool_in_the_pipeline():
+    X, y = make_classification(250, weights=[0.8], class_sep=0.8, random_state=0)
+    fitted = StackingPipeline(cv=3, random_state=0).fit(X, y)
+    assert fitted.failures_ == []
+    assert len(fitted.model_names_) == 10
+    assert np.isfinite(fitted.oof_).all()
+    correlation = np.corrcoef(fitted.oof_.T)
+    assert (correlation[np.triu_indices(10, 1)] < 0.99).all()  # no two models say the same
+    with pytest.raises(TypeError, match="X is sparse"):
+        StackingPipeline(cv=3).fit(csr_array(X), y)
+
+
+def test_weights_with_routing_enabled():
+    X, y = make_classification(150, random_state=0)
+    with config_context(enable_metadata_routing=True):
+        weighted = StackingPipeline(cv=2, random_state=0).fit(
+            X, y, sample_weight=np.linspace(0.1, 3, 150)
+        )
+    plain = StackingPipeline(cv=2, random_state=0).fit(X, y)
+    differs = np.abs(weighted.oof_ - plain.oof_).max(axis=0) > 1e-6
+    unweighted = [
+        name for name, moved in zip(plain.model_names_, differs, strict=True) if not moved
+    ]
+    assert unweighted == ["discriminant", "neighbours"]
