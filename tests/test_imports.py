@@ -195,3 +195,25 @@ def test_nothing_is_printed_or_seeded_globally(path):
         "np.random.set_state",
     }
     assert not calls & forbidden
+
+
+# Private names of other people's classes without which a thing cannot be done, and what it is.
+FOREIGN_PRIVATE = {
+    "_sk_visual_block_": "scikit-learn's diagram of an estimator",
+    "_storage": "Optuna: the only way to fail a trial that another process started",
+    "_trial_id": "the same",
+    "_trainer": "AutoGluon: whether a predictor has a holdout",
+    "_score_func": "scikit-learn: whether the metric behind a scorer takes weights",
+}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_nobody_reads_another_class_s_underscore(path):
+    own = ("self", "cls", "os", "sys")
+    for node in ast.walk(PARSED[path]):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and node.attr[1] != "_":
+            of = node.value
+            is_own = isinstance(of, ast.Name) and of.id in own
+            is_super = isinstance(of, ast.Call) and ast.unparse(of.func) == "super"
+            allowed = is_own or is_super or node.attr in FOREIGN_PRIVATE
+            assert allowed, f"{path.name}, line {node.lineno}: {ast.unparse(node)}"

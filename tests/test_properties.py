@@ -147,8 +147,8 @@ def assert_documented_error_or_probabilities(problem, meta):
     np.testing.assert_allclose(P.sum(axis=1), 1.0, atol=1e-9)
     assert np.isfinite(meta.transform(R)).all()
     seen = np.isfinite(R if v is None else R[v > 0]).any(axis=0)
-    if meta._layout.mirrors is not None:  # a pair of columns is read from its second
-        seen = meta._layout.columns
+    if meta.encoder_.layout.mirrors is not None:  # a pair of columns is read from its second
+        seen = meta.encoder_.layout.columns
     assert np.isfinite(meta.reconstruct(R)[:, seen]).all()
 
 

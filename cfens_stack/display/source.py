@@ -61,7 +61,7 @@ def class_probabilities(ensemble, R):
     ValueError
         If the columns are scores.
     """
-    layout = ensemble._layout
+    layout = ensemble.encoder_.layout
     if layout.kind == "scores":
         raise ValueError(
             "The columns are scores, not probabilities of classes: there is no plain average "

@@ -89,7 +89,7 @@ class TrustDisplay:
             for _ in range(n_bootstrap)
         ]
         lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        layout = ensemble._layout
+        layout = ensemble.encoder_.layout
         average = None
         if layout.kind != "scores":
             slopes = ensemble.calibration_slopes_[layout.columns]

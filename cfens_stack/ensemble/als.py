@@ -1,94 +1,32 @@
-"""Alternating least squares: the trainer with closed-form steps, equation (4) of the design."""
+"""Alternating least squares: the trainer with closed-form steps, equation (4)."""
 
-import warnings
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from cfens_stack.ensemble.base import BaseCFEnsemble
-from cfens_stack.ensemble.confidence import label_aware, mean_one_scale
-from cfens_stack.ensemble.training import Solution, is_imbalanced, train_aggregator
-from cfens_stack.kernels.ridge import second_moment, second_moments, sweep, sweep_moments
+from cfens_stack.ensemble.confidence import known_truth, mean_sums, reweighted
+from cfens_stack.ensemble.training import Solution, train_aggregator
+from cfens_stack.kernels.ridge import (
+    finish_sweep,
+    merged_moments,
+    second_moment,
+    second_moments,
+    sweep_moments,
+    sweep_sums,
+)
+from cfens_stack.validation import warn_user
 
 FLOAT32_FROM = 1e-3  # lambda_reg: there reconstructions differ by 1e-4 of their largest entry
 
 
-class CFEnsembleTrainer(BaseCFEnsemble):
-    """The ALS trainer under its own name: `CFEnsemble(trainer="als")` with the number of base
-    models stated.
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """What sweeps see of the rows of one partition: Z (n, q), C (n, q) or (q,), v (n,)."""
 
-    Parameters are those of `CFEnsemble`, without the ones that only choose or steer another
-    trainer.
-
-    Parameters
-    ----------
-    n_classifiers : int, default=None
-        Number of base models; None takes it from R, another number than R's raises.
-    latent_dim, rho, lambda_reg, link, smoothing, confidence, use_label_aware_confidence, use_class_weights, \
-focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol,
-    dtype, random_state
-        See `CFEnsemble`.
-
-    See Also
-    --------
-    CFEnsemble : The same method with a choice of trainer; lists all learned attributes.
-
-    Examples
-    --------
-    >>> from cfens_stack import CFEnsembleTrainer
-    >>> from cfens_stack.datasets import make_predictions
-    >>> data = make_predictions(n_samples=300, n_models=10, random_state=0)
-    >>> trainer = CFEnsembleTrainer(n_classifiers=10, latent_dim=4, rho=0.5).fit(data.R, data.y)
-    >>> trainer.classifier_factors_.shape
-    (10, 4)
-    """
-
-    def __init__(
-        self,
-        n_classifiers=None,
-        latent_dim=32,
-        rho=0.5,
-        *,
-        lambda_reg=0.01,
-        link="logit",
-        smoothing=0.01,
-        confidence="uniform",
-        use_label_aware_confidence="auto",
-        use_class_weights=False,
-        focal_gamma=0.0,
-        aggregator="weighted",
-        aggregator_reg="auto",
-        nonnegative=False,
-        posterior="natural",
-        layout="auto",
-        strict=False,
-        max_iter=100,
-        tol=1e-4,
-        dtype="float64",
-        random_state=None,
-    ):
-        self.n_classifiers = n_classifiers
-        self.latent_dim = latent_dim
-        self.rho = rho
-        self.lambda_reg = lambda_reg
-        self.link = link
-        self.smoothing = smoothing
-        self.confidence = confidence
-        self.use_label_aware_confidence = use_label_aware_confidence
-        self.use_class_weights = use_class_weights
-        self.focal_gamma = focal_gamma
-        self.aggregator = aggregator
-        self.aggregator_reg = aggregator_reg
-        self.nonnegative = nonnegative
-        self.posterior = posterior
-        self.layout = layout
-        self.strict = strict
-        self.max_iter = max_iter
-        self.tol = tol
-        self.dtype = dtype
-        self.random_state = random_state
-
-    def _train(self, problem):
-        return train_als(problem, self)
+    Z: np.ndarray
+    C: np.ndarray
+    v: np.ndarray
 
 
 def train_als(problem, settings):
@@ -110,31 +48,28 @@ def train_als(problem, settings):
     """
     warn_of_float32(settings)
     X, values, converged = train_factors(
-        problem.Z.astype(settings.dtype, copy=False),
-        training_confidence(problem, settings).astype(settings.dtype, copy=False),
-        problem.v,
-        min(settings.latent_dim, problem.Z.shape[1]),
+        training_cells(problem, settings),
+        min(settings.latent_dim, problem.n_columns),
         problem.ridge_x,
-        problem.ridge_y,
+        problem.encoder.ridge,
         max_iter=settings.max_iter,
         tol=settings.tol,
+        dtype=settings.dtype,
     )
     fit, W, b = train_aggregator(problem, X, settings)
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
-    return Solution(
-        X, W, b, fit.aggregator_reg, history, len(values) - 1, converged and fit.converged
-    )
+    converged = converged and fit.converged
+    return Solution(X, W, b, fit.aggregator_reg, history, len(values) - 1, converged)
 
 
 def warn_of_float32(settings):
     """Warn where sweeps in float32 could lose more than a fit notices (`bench/float32.py`)."""
     if settings.dtype == "float32" and settings.lambda_reg < FLOAT32_FROM:
-        warnings.warn(
-            f"dtype='float32' with lambda_reg={settings.lambda_reg:g}: sweeps in float32 are "
-            f"meant for lambda_reg of 0.01 and more, and lose digits below {FLOAT32_FROM:g}. Use "
+        warn_user(
+            f"dtype='float32' with lambda_reg={settings.lambda_reg:g}: sweeps in float32 are meant "
+            f"for lambda_reg of 0.01 and more, and lose digits below {FLOAT32_FROM:g}. Use "
             "dtype='float64' or a larger lambda_reg.",
             UserWarning,
-            stacklevel=2,
         )
 
 
@@ -145,59 +80,58 @@ def wants_label_aware(problem, settings):
     """
     wanted = settings.use_label_aware_confidence
     if wanted == "auto":
-        wanted = is_imbalanced(problem)
+        wanted = problem.is_imbalanced
     return bool(wanted) and settings.rho < 1 and problem.layout.kind != "scores"
 
 
-def training_confidence(problem, settings):
-    """Confidence under which the model factors are trained: label-aware where wanted, else the
-    label-free one.
-    """
+def training_cells(problem, settings):
+    """Cells under the confidence that trains the model factors: label-aware where wanted."""
     if not wants_label_aware(problem, settings):
-        return problem.C
-    cells = np.where(np.isfinite(problem.R), problem.C, 0.0)
-    targets = problem.layout.targets(problem.y)
-    C = label_aware(cells, problem.R, targets, problem.labelled, problem.v, settings.rho)
-    C *= mean_one_scale(C, problem.v)
-    return C
+        return problem.rows.map(partial(cells_of, dtype=settings.dtype))
+    truths = problem.rows.map(partial(truth, layout=problem.layout))
+    count, total = truths.sum(truth_sums)
+    scale = count / total if count else 0.0
+    cells = truths.map(partial(label_aware_cells, rho=settings.rho, scale=scale))
+    count, total = cells.sum(confidence_sums)
+    return cells.map(partial(scaled_cells, factor=count / total, dtype=settings.dtype))
 
 
-def train_factors(Z, C, v, latent_dim, ridge_x, ridge_y, *, max_iter, tol):
+def train_factors(cells, latent_dim, ridge_x, ridge_y, *, max_iter, tol, dtype="float64"):
     """Model factors that minimise objective (1), by balanced fused sweeps from a spectral start.
 
     Parameters
     ----------
-    Z : ndarray of shape (n, m)
-        Centred predictions, 0 in missing cells. Sweeps have the precision of Z and C, float64 or
-        float32.
-    C : ndarray of shape (n, m) or (m,)
-        Confidence with mean 1 over observed cells, 0 in missing cells.
-    v : ndarray of shape (n,)
-        Row weights.
-    latent_dim : int, at most m
+    cells : Partitions of Cells
+        Z centred, 0 in missing cells; C with mean 1 over observed cells, 0 in missing ones.
+    latent_dim : int, at most q
     ridge_x, ridge_y : float, > 0
     max_iter : int
         Limit on the sweeps.
     tol : float
         The sweeps end when one lowers the objective by at most this share of it.
+    dtype : {"float64", "float32"}
+        Precision of the sweeps.
 
     Returns
     -------
-    X : ndarray of shape (m, d)
+    X : ndarray of shape (q, d)
     values : list of float
         L_recon before each sweep, and after the last.
     converged : bool
     """
-    total = np.sum(v @ np.broadcast_to(C, Z.shape))
-    moments = second_moments(Z, C, v)
-    gram = second_moment(Z, v) if moments is None else sum(moment for _, moment in moments)
-    X = spectral_start(
-        gram, latent_dim, ridge_x, ridge_y, exact=C.ndim == 1 and np.ptp(C) == 0
-    ).astype(Z.dtype)
+    total = sum(cells.gather(total_confidence))
+    moments = merged_moments(cells.gather(moments_of))
+    if moments is None:
+        (gram,) = cells.sum(gram_of)
+    else:
+        gram = sum(moment for _, moment in moments)
+    exact = all(cells.gather(is_constant))
+    X = spectral_start(gram, latent_dim, ridge_x, ridge_y, exact).astype(dtype)
 
     def one_sweep(X):
         if moments is None:
-            return sweep(Z, C, v, X, ridge_x, ridge_y)
+            sums = cells.sum(partial(sums_of_sweep, X=X, ridge_y=ridge_y))
+            return finish_sweep(X, sums, ridge_x, ridge_y)
         return sweep_moments(moments, X, ridge_x, ridge_y)
 
     return alternate(X, one_sweep, total, max_iter=max_iter, tol=tol)
@@ -229,7 +163,70 @@ def spectral_start(gram, latent_dim, ridge_x, ridge_y, exact):
     """
     squares, V = np.linalg.eigh(gram)
     singular = np.sqrt(np.maximum(squares[::-1][:latent_dim], 0.0))
-    shrunk = np.maximum(
-        singular - np.sqrt(ridge_x * ridge_y), 0.0 if exact else 1e-3 * (singular[0] or 1.0)
-    )
+    lowest = 0.0 if exact else 1e-3 * (singular[0] or 1.0)
+    shrunk = np.maximum(singular - np.sqrt(ridge_x * ridge_y), lowest)
     return V[:, ::-1][:, :latent_dim] * np.sqrt(shrunk * np.sqrt(ridge_y / ridge_x))
+
+
+# Steps on the rows of one partition.
+
+
+def cells_of(rows, dtype="float64"):
+    """Cells under the label-free confidence."""
+    return Cells(rows.Z.astype(dtype, copy=False), rows.C.astype(dtype, copy=False), rows.v)
+
+
+def truth(rows, layout):
+    """Rows, their confidence as (n, q), and q of equation (4)."""
+    C = np.where(np.isfinite(rows.R), rows.C, 0.0)
+    return rows, C, known_truth(C, rows.R, layout.targets(rows.y), rows.y >= 0)
+
+
+def truth_sums(truths):
+    """Weight of the cells whose truth is known, and the sum of their q."""
+    rows, _, q = truths
+    return mean_sums(q, rows.v)
+
+
+def label_aware_cells(truths, rho, scale):
+    """Cells under C (rho + (1 - rho) q), q scaled to mean 1; C itself where no label is known."""
+    rows, C, q = truths
+    return Cells(rows.Z, reweighted(C, q, rows.y >= 0, rho, scale) if scale else C, rows.v)
+
+
+def confidence_sums(cells):
+    """Weight of the observed cells, and the sum of their confidence."""
+    return mean_sums(cells.C, cells.v)
+
+
+def scaled_cells(cells, factor, dtype):
+    """Cells with C times a factor, in the precision of the sweeps."""
+    C = (cells.C * factor).astype(dtype, copy=False)
+    return Cells(cells.Z.astype(dtype, copy=False), C, cells.v)
+
+
+def total_confidence(cells):
+    """Sum of the confidence over the rows."""
+    if cells.C.ndim == 1:
+        return float(cells.v.sum() * cells.C.sum())
+    return float(np.sum(cells.v @ cells.C))
+
+
+def moments_of(cells):
+    """`second_moments` of the rows."""
+    return second_moments(cells.Z, cells.C, cells.v)
+
+
+def gram_of(cells):
+    """Z'VZ."""
+    return (second_moment(cells.Z, cells.v),)
+
+
+def is_constant(cells):
+    """Whether nothing is missing and all cells have one confidence."""
+    return cells.C.ndim == 1 and np.ptp(cells.C) == 0
+
+
+def sums_of_sweep(cells, X, ridge_y):
+    """`sweep_sums` of the rows."""
+    return sweep_sums(cells.Z, cells.C, cells.v, X, ridge_y)

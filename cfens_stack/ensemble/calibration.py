@@ -30,17 +30,14 @@ DECREMENT_TOLERANCE = (
 ROUNDING = 1e-12
 
 
-def calibration_slopes(Z, observed, targets, v, unit):
-    """Slopes of all columns, from the labelled rows.
+def calibration_slopes(cells, unit):
+    """Slopes of all columns.
 
     Parameters
     ----------
-    Z : ndarray of shape (n, q)
-        Centred predictions.
-    observed : ndarray of bool, shape (n, q)
-    targets : ndarray of bool, shape (n, q)
-        Whether the row is of the column's class.
-    v : ndarray of shape (n,)
+    cells : Partitions of (Z, observed, targets, v)
+        Of the labelled rows: centred predictions, whether observed, whether the row is of the
+        column's class, each (n, q), and weights (n,).
     unit : float
         Log-odds for a unit of Z, for a calibrated model.
 
@@ -49,15 +46,27 @@ def calibration_slopes(Z, observed, targets, v, unit):
     a : ndarray of shape (q,), >= 0
         0 for a column that predicts the opposite of its class: on its own it is of no use.
     """
-    b0 = base_log_odds(*target_sums(targets, v))
+    mass, total, n = cells.sum(class_sums)
+    b0 = base_log_odds(mass, total)
 
-    def sums(a, b, rows):
-        return logistic_sums(a, b, Z[rows], observed[rows], targets[rows], v[rows], unit)
+    def sums(a, b, step=1):
+        return cells.sum(partial(slope_sums, a=a, b=b, unit=unit, step=step))
 
-    start, step = None, len(Z) // START_ROWS
-    if step > 1:
-        start = _minimiser(partial(sums, rows=slice(None, None, step)), b0)
-    return slopes_from_sums(partial(sums, rows=slice(None)), b0, start)
+    step = int(n) // START_ROWS
+    start = minimiser(partial(sums, step=step), b0) if step > 1 else None
+    return slopes_from_sums(sums, b0, start)
+
+
+def class_sums(cells):
+    """`target_sums` of one partition, and its number of rows."""
+    _, _, targets, v = cells
+    return *target_sums(targets, v), len(v)
+
+
+def slope_sums(cells, a, b, unit, step):
+    """`logistic_sums` of every step-th row of one partition."""
+    Z, observed, targets, v = cells if step == 1 else (values[::step] for values in cells)
+    return logistic_sums(a, b, Z, observed, targets, v, unit)
 
 
 def target_sums(targets, v):
@@ -116,10 +125,10 @@ def slopes_from_sums(sums, b0, start=None):
         Slopes and intercepts to start from; None starts from a = 1 and b = b0.
     """
     # The problem is convex: where its minimiser is negative, the one over a >= 0 is 0.
-    return np.maximum(_minimiser(sums, b0, start)[0], 0.0)
+    return np.maximum(minimiser(sums, b0, start)[0], 0.0)
 
 
-def _minimiser(sums, b0, start=None):
+def minimiser(sums, b0, start=None):
     """(a, b) by Newton steps in all columns at once, halved in those where the objective rises: (2,
     q).
     """

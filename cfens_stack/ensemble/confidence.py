@@ -60,31 +60,6 @@ def calibration_from(squared_error, count):
     return np.maximum(confidence, 0.01)
 
 
-def label_aware(C, R, targets, labelled, v, rho):
-    """C (rho + (1 - rho) q): supervision of the factors for a trainer without gradients, equation
-    (4).
-
-    Parameters
-    ----------
-    C : ndarray of shape (n, m)
-    R : ndarray of shape (n, m)
-    targets : ndarray of shape (n, m)
-        1 where the row's class is the class of the column, else 0; ignored in unlabelled rows.
-    labelled : ndarray of bool, shape (n,)
-    v : ndarray of shape (n,)
-    rho : float in [0, 1]
-        1 leaves C as it is; 0 weighs each cell of a labelled row by the probability it gives to the
-        truth.
-
-    Returns
-    -------
-    C : ndarray of shape (n, m)
-    """
-    q = known_truth(C, R, targets, labelled)
-    count, total = mean_sums(q, v)
-    return C if count == 0 else reweighted(C, q, labelled, rho, scale=count / total)
-
-
 def known_truth(C, R, targets, labelled):
     """q of equation (4), the probability that a cell gives to the row's own class; 0 where nobody
     knows it. (n, m).
@@ -106,14 +81,12 @@ def reweighted(C, q, labelled, rho, scale):
     return weighted
 
 
-def mean_one_scale(C, v):
-    """The factor that gives C (n, m) mean 1 over observed cells of rows weighted by v."""
-    count, total = mean_sums(C, v)
-    return count / total
-
-
 def mean_sums(C, v):
-    """Weight of the positive cells of C (n, m), and the sum of C, over rows weighted by v."""
+    """Weight of the positive cells of C (n, m), or (m,) for all rows, and the sum of C, over rows
+    weighted by v.
+    """
+    if C.ndim == 1:
+        return float(v.sum() * (C > 0).sum()), float(v.sum() * C.sum())
     return float(np.sum(weighted_total(v, lambda C: C > 0, C))), float(np.sum(v @ C))
 
 

@@ -1,10 +1,8 @@
-"""CFEnsemble: the stacking meta-learner, with a choice of trainer."""
+"""The estimators: CFEnsemble with a choice of trainer, and each trainer under its own name."""
 
 from cfens_stack.ensemble.als import train_als
 from cfens_stack.ensemble.base import BaseCFEnsemble
-from cfens_stack.ensemble.partitions import Partitions, fit_rows
 from cfens_stack.ensemble.pytorch import train_pytorch
-from cfens_stack.ensemble.row_blocks import BlockByBlock, is_large, row_blocks
 
 
 class CFEnsemble(BaseCFEnsemble):
@@ -210,11 +208,179 @@ class CFEnsemble(BaseCFEnsemble):
         self.dtype = dtype
         self.random_state = random_state
 
-    def _fit(self, R, y, sample_weight):
-        if is_large(R) and self.trainer == "als" and not callable(self.confidence):
-            fit_rows(self, Partitions(BlockByBlock(), row_blocks(R)), y, sample_weight)
-        else:
-            super()._fit(R, y, sample_weight)
-
-    def _train(self, problem):
+    def train(self, problem):
+        """Solution of a Problem, by the trainer chosen."""
         return {"als": train_als, "pytorch": train_pytorch}[self.trainer](problem, self)
+
+
+class CFEnsembleTrainer(BaseCFEnsemble):
+    """The ALS trainer under its own name: `CFEnsemble(trainer="als")` with the number of base
+    models stated.
+
+    Parameters are those of `CFEnsemble`, without the ones that only choose or steer another
+    trainer.
+
+    Parameters
+    ----------
+    n_classifiers : int, default=None
+        Number of base models; None takes it from R, another number than R's raises.
+    latent_dim, rho, lambda_reg, link, smoothing, confidence, use_label_aware_confidence, use_class_weights, \
+focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol,
+    dtype, random_state
+        See `CFEnsemble`.
+
+    See Also
+    --------
+    CFEnsemble : The same method with a choice of trainer; lists all learned attributes.
+
+    Examples
+    --------
+    >>> from cfens_stack import CFEnsembleTrainer
+    >>> from cfens_stack.datasets import make_predictions
+    >>> data = make_predictions(n_samples=300, n_models=10, random_state=0)
+    >>> trainer = CFEnsembleTrainer(n_classifiers=10, latent_dim=4, rho=0.5).fit(data.R, data.y)
+    >>> trainer.classifier_factors_.shape
+    (10, 4)
+    """
+
+    def __init__(
+        self,
+        n_classifiers=None,
+        latent_dim=32,
+        rho=0.5,
+        *,
+        lambda_reg=0.01,
+        link="logit",
+        smoothing=0.01,
+        confidence="uniform",
+        use_label_aware_confidence="auto",
+        use_class_weights=False,
+        focal_gamma=0.0,
+        aggregator="weighted",
+        aggregator_reg="auto",
+        nonnegative=False,
+        posterior="natural",
+        layout="auto",
+        strict=False,
+        max_iter=100,
+        tol=1e-4,
+        dtype="float64",
+        random_state=None,
+    ):
+        self.n_classifiers = n_classifiers
+        self.latent_dim = latent_dim
+        self.rho = rho
+        self.lambda_reg = lambda_reg
+        self.link = link
+        self.smoothing = smoothing
+        self.confidence = confidence
+        self.use_label_aware_confidence = use_label_aware_confidence
+        self.use_class_weights = use_class_weights
+        self.focal_gamma = focal_gamma
+        self.aggregator = aggregator
+        self.aggregator_reg = aggregator_reg
+        self.nonnegative = nonnegative
+        self.posterior = posterior
+        self.layout = layout
+        self.strict = strict
+        self.max_iter = max_iter
+        self.tol = tol
+        self.dtype = dtype
+        self.random_state = random_state
+
+    def train(self, problem):
+        """Solution of a Problem, by alternating least squares."""
+        return train_als(problem, self)
+
+
+class CFEnsemblePyTorchTrainer(BaseCFEnsemble):
+    """The PyTorch trainer under its own name: `CFEnsemble(trainer="pytorch")` with the number of
+    base models stated.
+
+    Class weights and focal factor are part of the one loss, so they reach the factors and the
+    aggregator alike.
+
+    Parameters
+    ----------
+    n_classifiers : int, default=None
+        Number of base models; None takes it from R, another number than R's raises.
+    use_label_aware_confidence : bool, default=False
+        True raises: label-aware confidence stands in for a gradient that ALS does not have, and
+        this trainer has it.
+    instance_factors : {"projected", "free"}, default="projected"
+        Instance factors by fold-in, differentiated through, or as parameters of their own.
+    device : str, default="auto"
+        "auto" is CUDA where present, else the CPU; or a torch device such as "cpu" or "cuda:1".
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the training.
+    latent_dim, rho, lambda_reg, link, smoothing, confidence, use_class_weights, focal_gamma, aggregator, \
+aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_state
+        See `CFEnsemble`.
+
+    See Also
+    --------
+    CFEnsemble : The same method with a choice of trainer; lists all learned attributes.
+    CFEnsembleTrainer : Closed-form steps instead of gradients.
+
+    Examples
+    --------
+    >>> from cfens_stack import CFEnsemblePyTorchTrainer
+    >>> from cfens_stack.datasets import make_predictions
+    >>> data = make_predictions(n_samples=300, n_models=10, random_state=0)
+    >>> trainer = CFEnsemblePyTorchTrainer(n_classifiers=10, latent_dim=4, rho=0.5).fit(data.R, data.y)
+    >>> trainer.classifier_factors_.shape
+    (10, 4)
+    """
+
+    def __init__(
+        self,
+        n_classifiers=None,
+        latent_dim=32,
+        rho=0.5,
+        *,
+        lambda_reg=0.01,
+        link="logit",
+        smoothing=0.01,
+        confidence="uniform",
+        use_label_aware_confidence=False,
+        use_class_weights=False,
+        focal_gamma=0.0,
+        aggregator="weighted",
+        aggregator_reg="auto",
+        nonnegative=False,
+        posterior="natural",
+        layout="auto",
+        instance_factors="projected",
+        strict=False,
+        max_iter=100,
+        tol=1e-4,
+        device="auto",
+        dtype="float64",
+        random_state=None,
+    ):
+        self.n_classifiers = n_classifiers
+        self.latent_dim = latent_dim
+        self.rho = rho
+        self.lambda_reg = lambda_reg
+        self.link = link
+        self.smoothing = smoothing
+        self.confidence = confidence
+        self.use_label_aware_confidence = use_label_aware_confidence
+        self.use_class_weights = use_class_weights
+        self.focal_gamma = focal_gamma
+        self.aggregator = aggregator
+        self.aggregator_reg = aggregator_reg
+        self.nonnegative = nonnegative
+        self.posterior = posterior
+        self.layout = layout
+        self.instance_factors = instance_factors
+        self.strict = strict
+        self.max_iter = max_iter
+        self.tol = tol
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+
+    def train(self, problem):
+        """Solution of a Problem, by gradients."""
+        return train_pytorch(problem, self)

@@ -1,9 +1,8 @@
-"""The objective (1) and (3) of the design, written as it reads; (2) is `aggregation.supervision`.
+"""Objectives (1) and (3), written as they read, for numpy arrays and torch tensors alike.
 
-Trainers have faster ways to the value of (1); the tests hold them against `reconstruction`.
+Objective (2) is `aggregator.supervision`. ALS has faster ways to the value of (1); the tests hold
+them against `reconstruction`.
 """
-
-import numpy as np
 
 
 def reconstruction(Z, C, v, X, Y, lambda_reg):
@@ -11,18 +10,23 @@ def reconstruction(Z, C, v, X, Y, lambda_reg):
 
     Parameters
     ----------
-    Z : ndarray of shape (n, m)
+    Z : array of shape (n, m)
         Centred predictions, 0 in missing cells.
-    C : ndarray of shape (n, m) or (m,)
+    C : array of shape (n, m) or (m,)
         Confidence, 0 in missing cells.
-    v : ndarray of shape (n,)
-    X : ndarray of shape (m, d)
-    Y : ndarray of shape (n, d)
+    v : array of shape (n,)
+    X : array of shape (m, d)
+    Y : array of shape (n, d)
     lambda_reg : float
     """
-    squared_error = C * (Z - Y @ X.T) ** 2
-    fit = np.sum(v @ squared_error) / np.sum(v @ np.broadcast_to(C, Z.shape))
-    return fit + lambda_reg * (np.sum(X**2) / len(X) + v @ np.sum(Y**2, axis=1) / v.sum())
+    total = (v @ (C + 0.0 * Z)).sum()
+    ridge_x, ridge_y = lambda_reg * total / len(X), lambda_reg * total / v.sum()
+    return (v @ row_costs(Z, C, X, Y, ridge_y) + ridge_x * (X**2).sum()) / total
+
+
+def row_costs(Z, C, X, Y, ridge_y):
+    """What each row contributes to (1), times the sum of the confidence: array of shape (n,)."""
+    return (C * (Z - Y @ X.T) ** 2).sum(1) + ridge_y * (Y**2).sum(1)
 
 
 def joint(L_recon, L_sup, rho):

@@ -7,11 +7,11 @@ import numpy as np
 from cfens_stack.ensemble.aggregator import TINY
 
 
-def class_weights(y, v, n_classes):
-    """Balanced weights n / (K n_class) from rows of every class, weighted by v; their mean over the
-    rows is 1. (K,).
+def class_weights(mass):
+    """Balanced weights N / (K N_k) from the weight N_k of the rows of each class; their mean over
+    the rows is 1. Shape (K,).
     """
-    return v.sum() / (n_classes * np.bincount(y, weights=v))
+    return mass.sum() / (len(mass) * mass)
 
 
 def natural_posterior(P, weights, gamma):

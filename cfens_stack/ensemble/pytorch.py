@@ -10,18 +10,19 @@ Rows go through in chunks, whose gradients add up to that of the whole, so memor
 whatever n is. Nothing of torch stays on the fitted estimator.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.optimize import Bounds, minimize
 
-from cfens_stack.ensemble.als import train_factors
-from cfens_stack.ensemble.base import BaseCFEnsemble
-from cfens_stack.ensemble.objective import joint
-from cfens_stack.ensemble.training import Problem, Solution, aggregator_columns, train_aggregator
+from cfens_stack.ensemble.als import cells_of, train_factors
+from cfens_stack.ensemble.confidence import mean_sums
+from cfens_stack.ensemble.objective import joint, row_costs
+from cfens_stack.ensemble.rows import identity
+from cfens_stack.ensemble.training import Solution, aggregator_columns, train_aggregator
 from cfens_stack.kernels.blocks import blocks
-from cfens_stack.kernels.ridge import fold_in
 
 CHUNK_ROWS = 8192
 LEARNING_RATE = 0.02
@@ -29,98 +30,6 @@ ADAM_STEPS_PER_ITER = (
     5  # Adam needs more steps than L-BFGS has iterations: max_iter counts five of them
 )
 PATIENCE = 25  # Adam steps without a relative improvement of tol before it stops
-
-
-class CFEnsemblePyTorchTrainer(BaseCFEnsemble):
-    """The PyTorch trainer under its own name: `CFEnsemble(trainer="pytorch")` with the number of
-    base models stated.
-
-    Class weights and focal factor are part of the one loss, so they reach the factors and the
-    aggregator alike.
-
-    Parameters
-    ----------
-    n_classifiers : int, default=None
-        Number of base models; None takes it from R, another number than R's raises.
-    use_label_aware_confidence : bool, default=False
-        True raises: label-aware confidence stands in for a gradient that ALS does not have, and
-        this trainer has it.
-    instance_factors : {"projected", "free"}, default="projected"
-        Instance factors by fold-in, differentiated through, or as parameters of their own.
-    device : str, default="auto"
-        "auto" is CUDA where present, else the CPU; or a torch device such as "cpu" or "cuda:1".
-    dtype : {"float64", "float32"}, default="float64"
-        Precision of the training.
-    latent_dim, rho, lambda_reg, link, smoothing, confidence, use_class_weights, focal_gamma, aggregator, \
-aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_state
-        See `CFEnsemble`.
-
-    See Also
-    --------
-    CFEnsemble : The same method with a choice of trainer; lists all learned attributes.
-    CFEnsembleTrainer : Closed-form steps instead of gradients.
-
-    Examples
-    --------
-    >>> from cfens_stack import CFEnsemblePyTorchTrainer
-    >>> from cfens_stack.datasets import make_predictions
-    >>> data = make_predictions(n_samples=300, n_models=10, random_state=0)
-    >>> trainer = CFEnsemblePyTorchTrainer(n_classifiers=10, latent_dim=4, rho=0.5).fit(data.R, data.y)
-    >>> trainer.classifier_factors_.shape
-    (10, 4)
-    """
-
-    def __init__(
-        self,
-        n_classifiers=None,
-        latent_dim=32,
-        rho=0.5,
-        *,
-        lambda_reg=0.01,
-        link="logit",
-        smoothing=0.01,
-        confidence="uniform",
-        use_label_aware_confidence=False,
-        use_class_weights=False,
-        focal_gamma=0.0,
-        aggregator="weighted",
-        aggregator_reg="auto",
-        nonnegative=False,
-        posterior="natural",
-        layout="auto",
-        instance_factors="projected",
-        strict=False,
-        max_iter=100,
-        tol=1e-4,
-        device="auto",
-        dtype="float64",
-        random_state=None,
-    ):
-        self.n_classifiers = n_classifiers
-        self.latent_dim = latent_dim
-        self.rho = rho
-        self.lambda_reg = lambda_reg
-        self.link = link
-        self.smoothing = smoothing
-        self.confidence = confidence
-        self.use_label_aware_confidence = use_label_aware_confidence
-        self.use_class_weights = use_class_weights
-        self.focal_gamma = focal_gamma
-        self.aggregator = aggregator
-        self.aggregator_reg = aggregator_reg
-        self.nonnegative = nonnegative
-        self.posterior = posterior
-        self.layout = layout
-        self.instance_factors = instance_factors
-        self.strict = strict
-        self.max_iter = max_iter
-        self.tol = tol
-        self.device = device
-        self.dtype = dtype
-        self.random_state = random_state
-
-    def _train(self, problem):
-        return train_pytorch(problem, self)
 
 
 def train_pytorch(problem, settings):
@@ -155,10 +64,9 @@ def train_pytorch(problem, settings):
         )
     find_device(settings.device)  # an error now, not after the factors
     limits = {"max_iter": settings.max_iter, "tol": settings.tol}
-    latent_dim = min(settings.latent_dim, problem.Z.shape[1])
-    X, _, _ = train_factors(
-        problem.Z, problem.C, problem.v, latent_dim, problem.ridge_x, problem.ridge_y, **limits
-    )
+    latent_dim = min(settings.latent_dim, problem.n_columns)
+    cells = problem.rows.map(cells_of)
+    X, _, _ = train_factors(cells, latent_dim, problem.ridge_x, problem.encoder.ridge, **limits)
     start, _, _ = train_aggregator(problem, X, settings)
     loss = JointLoss(problem, settings, start.aggregator_reg)
     theta = np.append(start.w, start.b) if settings.aggregator == "weighted" else np.empty(0)
@@ -169,100 +77,137 @@ def train_pytorch(problem, settings):
     return Solution(X, W, b, fit.aggregator_reg, history, n_iter, converged and fit.converged)
 
 
-@dataclass
-class JointLoss:
-    """Objective (3) as a torch function of X, theta = (w, b) and, if they are free, the instance
-    factors.
+@dataclass(frozen=True, eq=False)
+class Tensors:
+    """Rows of one partition on the device: Z, C, v and y of `Rows`; share of each row in (2)."""
 
-    `history` records the objective and its two parts at the start and after every iteration.
+    Z: Any
+    C: Any
+    v: Any
+    y: Any
+    share: Any
+
+    def take(self, rows):
+        """A slice of the rows."""
+        C = self.C if self.C.ndim == 1 else self.C[rows]
+        return Tensors(self.Z[rows], C, self.v[rows], self.y[rows], self.share[rows])
+
+
+class JointLoss:
+    """Objective (3) and its gradient in X, theta = (w, b) and, if they are free, the instance
+    factors: sums over rows, on the engine where they are.
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : estimator
+        Read for `rho`, `focal_gamma`, `device` and `dtype`.
+    aggregator_reg : float
+
+    Attributes
+    ----------
+    history : dict of str to list
+        The objective and its two parts at the start and after every iteration.
     """
 
-    problem: Problem
-    settings: Any
-    aggregator_reg: float
-    history: dict = field(
-        default_factory=lambda: {"objective": [], "reconstruction": [], "supervision": []}
-    )
-
-    def __post_init__(self):
-        torch = import_torch()
-        problem, settings = self.problem, self.settings
-        self.options = {
-            "device": find_device(settings.device),
-            "dtype": getattr(torch, settings.dtype),
-        }
-        self.Z, self.C, self.v = (self.tensor(array) for array in (problem.Z, problem.C, problem.v))
-        self.y = torch.as_tensor(problem.y, device=self.options["device"])
-        share = np.zeros(len(problem.y))
-        share[problem.labelled] = problem.s / problem.s.sum()
-        self.share = self.tensor(share)
+    def __init__(self, problem, settings, aggregator_reg):
+        self.nonnegative = problem.nonnegative
+        self.rho = settings.rho
+        self.history: dict = {"objective": [], "reconstruction": [], "supervision": []}
         source, target, w0, b0 = aggregator_columns(problem)
-        self.source, self.target = (
-            torch.as_tensor(a, device=self.options["device"]) for a in (source, target)
+        self.w0, self.fixed = w0, np.append(w0, b0)
+        self.total = sum(problem.rows.gather(confidence_total))
+        self.ridge_x = problem.ridge_x
+        reg = aggregator_reg if np.isfinite(aggregator_reg) else 0.0
+        self.strength = reg / problem.mass.sum() / problem.n_scores
+        self.options = {"device": str(find_device(settings.device)), "dtype": settings.dtype}
+        self.terms = RowTerms(
+            rho=settings.rho,
+            gamma=settings.focal_gamma,
+            ridge_y=problem.encoder.ridge,
+            total=self.total,
+            gain=problem.encoder.scale * problem.gain,
+            source=source,
+            target=target,
         )
-        self.gain = self.tensor(problem.scale * problem.gain)
-        self.w0, self.fixed = self.tensor(w0), self.tensor(np.append(w0, b0))
-        self.total = float(problem.v @ np.broadcast_to(problem.C, problem.Z.shape).sum(axis=1))
-        reg = self.aggregator_reg if np.isfinite(self.aggregator_reg) else 0.0
-        self.strength = reg / problem.v[problem.labelled].sum() / problem.n_scores
+        mass = problem.class_weights @ problem.mass
+        self.parts = problem.rows.map(
+            partial(to_tensors, class_weights=problem.class_weights / mass, **self.options)
+        )
 
-    def tensor(self, array):
-        """A copy on the device, in the precision of the training."""
-        return import_torch().tensor(array, **self.options)
-
-    def backward(self, X, theta, Y=None):
-        """Value of (3) and its two parts; gradients are added to the leaves, chunk by chunk.
-
-        Parameters
-        ----------
-        X : tensor of shape (q, d)
-        theta : tensor of shape (p + S,) or (0,)
-            Empty for the plain average.
-        Y : tensor of shape (n, d), default=None
-            Free instance factors; None folds them in.
-        """
-        rho = self.settings.rho
-        recon, sup = self._shared_terms(X, theta)
-        self._back(joint(recon, sup, rho))
-        parts = np.array([recon.item(), sup.item()])
-        for rows in blocks(len(self.Z), CHUNK_ROWS):
-            recon, sup = self._chunk(rows, X, theta, None if Y is None else Y[rows])
-            self._back(joint(recon, sup, rho))
-            parts += recon.item(), sup.item()
-        return joint(parts[0], parts[1], rho), parts
+    def value_and_gradient(self, X, theta):
+        """Value of (3), its two parts, and its gradient in X (q, d) and theta (p + S,) or (0,)."""
+        used = theta if len(theta) else self.fixed
+        sums = self.parts.sum(partial(gradient_sums, terms=self.terms, X=X, theta=used))
+        recon, sup, gradient_X, gradient_theta = sums
+        recon += self.ridge_x * np.sum(X**2) / self.total
+        deviation = used[: len(self.w0)] - self.w0
+        sup += 0.5 * self.strength * deviation @ deviation
+        gradient_X = gradient_X + 2.0 * self.rho * self.ridge_x * X / self.total
+        gradient_theta = gradient_theta.copy()
+        gradient_theta[: len(self.w0)] += (1.0 - self.rho) * self.strength * deviation
+        value = joint(recon, sup, self.rho)
+        return value, (recon, sup), gradient_X, gradient_theta[: len(theta)]
 
     def record(self, value, parts):
         """Append one point to the history."""
         for name, number in zip(self.history, (value, *parts), strict=True):
             self.history[name].append(float(number))
 
-    @staticmethod
-    def _back(loss):
-        if loss.requires_grad:
-            loss.backward()
 
-    def _shared_terms(self, X, theta):
-        """The penalties on X and w, which belong to no row."""
-        recon = self.problem.ridge_x * (X**2).sum() / self.total
-        deviation = (theta if len(theta) else self.fixed)[: len(self.w0)] - self.w0
-        return recon, 0.5 * self.strength * (deviation**2).sum()
+@dataclass(frozen=True, eq=False)
+class RowTerms:
+    """The terms of (3) that belong to rows; symbols of `training` and `aggregator`."""
 
-    def _chunk(self, rows, X, theta, Y):
-        """The parts of (3) that the rows of one chunk contribute."""
-        Z, v = self.Z[rows], self.v[rows]
-        C = self.C if self.C.ndim == 1 else self.C[rows]
+    rho: float
+    gamma: float
+    ridge_y: float
+    total: float
+    gain: np.ndarray
+    source: np.ndarray
+    target: np.ndarray
+
+    def __call__(self, part, X, theta, Y=None):
+        """L_recon and L_sup of the rows as tensors; Y folds in where None."""
+        torch = import_torch()
+        source, target = (torch.as_tensor(a, device=X.device) for a in (self.source, self.target))
+        gain = torch.as_tensor(self.gain, dtype=X.dtype, device=X.device)
         if Y is None:
-            Y = torch_fold_in(Z, C, X, self.problem.ridge_y)
-        squared_error = (C * (Z - Y @ X.T) ** 2).sum(dim=1)
-        recon = (v * (squared_error + self.problem.ridge_y * (Y**2).sum(dim=1))).sum() / self.total
-        theta = theta if len(theta) else self.fixed
-        p = len(self.w0)
-        loadings = (self.gain[self.source, None] * X[self.source] * theta[:p, None]).T
-        V = loadings.new_zeros(len(loadings), len(theta) - p).index_add(1, self.target, loadings)
-        return recon, (
-            self.share[rows]
-            * torch_focal_loss(Y @ V + theta[p:], self.y[rows], self.settings.focal_gamma)
-        ).sum()
+            Y = torch_fold_in(part.Z, part.C, X, self.ridge_y)
+        recon = (part.v * row_costs(part.Z, part.C, X, Y, self.ridge_y)).sum() / self.total
+        p = len(source)
+        loadings = (gain[source, None] * X[source] * theta[:p, None]).T
+        V = loadings.new_zeros(len(loadings), len(theta) - p).index_add(1, target, loadings)
+        losses = torch_focal_loss(Y @ V + theta[p:], part.y, self.gamma)
+        return recon, (part.share * losses).sum()
+
+
+def confidence_total(rows):
+    """Sum of the confidence over the rows."""
+    return mean_sums(rows.C, rows.v)[1]
+
+
+def to_tensors(rows, class_weights, device, dtype):
+    """Rows on the device, in the precision of the training."""
+    torch = import_torch()
+    options = {"device": device, "dtype": getattr(torch, dtype)}
+    share = np.where(rows.y >= 0, rows.v * class_weights[rows.y], 0.0)
+    Z, C, v, share = (torch.tensor(a, **options) for a in (rows.Z, rows.C, rows.v, share))
+    return Tensors(Z, C, v, torch.as_tensor(rows.y, device=device), share)
+
+
+def gradient_sums(part, terms, X, theta):
+    """L_recon and L_sup of the rows, and the gradient of (3) in X and theta, chunk by chunk."""
+    torch = import_torch()
+    options = {"device": part.Z.device, "dtype": part.Z.dtype}
+    X, theta = (torch.tensor(array, **options).requires_grad_() for array in (X, theta))
+    recon = sup = 0.0
+    for rows in blocks(len(part.Z), CHUNK_ROWS):
+        chunk = terms(part.take(rows), X, theta)
+        joint(chunk[0], chunk[1], terms.rho).backward()
+        recon, sup = recon + chunk[0].item(), sup + chunk[1].item()
+    gradients = (np.zeros(a.shape) if a.grad is None else a.grad.cpu().numpy() for a in (X, theta))
+    return recon, sup, *(gradient.astype(np.float64) for gradient in gradients)
 
 
 def torch_fold_in(Z, C, X, ridge_y):
@@ -299,23 +244,17 @@ def torch_focal_loss(scores, y, gamma):
 def _projected(loss, X, theta, *, max_iter, tol):
     """L-BFGS-B over X and theta: (X, converged, number of iterations)."""
     size, p = X.size, len(loss.w0)
-    latest = {}
+    latest: dict = {}
 
     def evaluate(flat):
-        X_leaf = loss.tensor(flat[:size].reshape(X.shape)).requires_grad_()
-        theta_leaf = loss.tensor(flat[size:]).requires_grad_()
-        latest["value"], latest["parts"] = loss.backward(X_leaf, theta_leaf)
+        value, parts, *gradient = loss.value_and_gradient(flat[:size].reshape(X.shape), flat[size:])
+        latest.update(value=value, parts=parts)
         if not loss.history["objective"]:
-            loss.record(latest["value"], latest["parts"])
-        gradient = [
-            leaf.grad.cpu().numpy().ravel()
-            for leaf in (X_leaf, theta_leaf)
-            if leaf.grad is not None
-        ]
-        return latest["value"], np.concatenate(gradient).astype(np.float64)
+            loss.record(value, parts)
+        return value, np.append(*gradient)
 
     lower = np.full(size + len(theta), -np.inf)
-    if loss.problem.nonnegative and len(theta):
+    if loss.nonnegative and len(theta):
         lower[size : size + p] = 0.0
     result = minimize(
         evaluate,
@@ -328,7 +267,8 @@ def _projected(loss, X, theta, *, max_iter, tol):
     )
     # Status 2 is a line search that ends in rounding, at the optimum or not.
     slope = np.abs(result.x - np.maximum(result.x - result.jac, lower)).max()
-    return result.x[:size].reshape(X.shape), result.status == 0 or slope <= 1e-5, int(result.nit)
+    converged = result.status == 0 or slope <= 1e-5
+    return result.x[:size].reshape(X.shape), converged, int(result.nit)
 
 
 def _free(loss, X, theta, *, max_iter, tol):
@@ -336,17 +276,33 @@ def _free(loss, X, theta, *, max_iter, tol):
     steps).
     """
     torch = import_torch()
-    problem = loss.problem
-    start = fold_in(problem.Z, problem.C, X, problem.ridge_y)
-    X, theta, Y = (loss.tensor(array).requires_grad_() for array in (X, theta, start))
-    steps, p = ADAM_STEPS_PER_ITER * max_iter, len(loss.w0)
+    (part,) = loss.parts.gather(identity)  # free instance factors are fitted in memory only
+    options = {"device": part.Z.device, "dtype": part.Z.dtype}
+    p, fixed = len(loss.w0), torch.tensor(loss.fixed, **options)
+    w0 = fixed[:p]
+    X, theta = (torch.tensor(array, **options).requires_grad_() for array in (X, theta))
+    with torch.no_grad():
+        Y = torch.cat(
+            [
+                torch_fold_in(chunk.Z, chunk.C, X, loss.terms.ridge_y)
+                for chunk in map(part.take, blocks(len(part.Z), CHUNK_ROWS))
+            ]
+        )
+    Y.requires_grad_()
+    steps = ADAM_STEPS_PER_ITER * max_iter
     adam = torch.optim.Adam([X, theta, Y], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     best, best_X, improved = np.inf, X, 0
     for step in range(steps):
         adam.zero_grad()
-        value, parts = loss.backward(X, theta, Y)
-        loss.record(value, parts)
+        used = theta if len(theta) else fixed
+        recon, sup = loss.terms(part, X, used, Y)
+        recon = recon + loss.ridge_x * (X**2).sum() / loss.total
+        sup = sup + 0.5 * loss.strength * ((used[:p] - w0) ** 2).sum()
+        total = joint(recon, sup, loss.rho)
+        total.backward()
+        value = total.item()
+        loss.record(value, (recon.item(), sup.item()))
         if value < best - 0.1 * tol * abs(best if np.isfinite(best) else 0.0):
             improved = step
         if value < best:
@@ -354,12 +310,11 @@ def _free(loss, X, theta, *, max_iter, tol):
         stalled = step - improved >= PATIENCE
         if stalled:
             break
-        Y.grad /= loss.v[
-            :, None
-        ]  # Adam's epsilon must not see how many copies of itself a row stands for
+        # Adam's epsilon must not see how many copies of itself a row stands for.
+        Y.grad /= part.v[:, None]
         adam.step()
         schedule.step()
-        if problem.nonnegative and len(theta):
+        if loss.nonnegative and len(theta):
             with torch.no_grad():
                 theta[:p].clamp_(min=0.0)
     return best_X.cpu().numpy().astype(np.float64), stalled, step + 1

@@ -1,6 +1,7 @@
 """What a trainer is given, what it gives back, and the aggregator step that trainers share."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,44 +10,53 @@ from cfens_stack.ensemble.aggregator import (
     average_offset,
     average_slope,
     even_weights,
-    fit_aggregator,
+    fit_from_sums,
+    loss_sums,
 )
-from cfens_stack.ensemble.layout import Layout
+from cfens_stack.ensemble.encoder import Encoder
+from cfens_stack.ensemble.engines import Partitions
 from cfens_stack.kernels.ridge import fold_in
 
-IMBALANCED_BELOW = 0.2  # share of the rarest class, section 4 of the design
+IMBALANCED_BELOW = 0.2  # share of the rarest class; with K classes 0.4 / K
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """Rows and models with at least one prediction; symbols of `kernels.ridge` and `aggregator`."""
+    """Rows and models with at least one prediction, encoded.
 
-    R: np.ndarray  # (n, q) predictions in model-major order, NaN where missing
-    Z: np.ndarray  # (n, q) centred on the link scale, 0 where missing
-    C: (
-        np.ndarray
-    )  # (n, q) or (q,) label-free confidence, mean 1 over observed cells, 0 where missing
-    v: np.ndarray  # (n,) sample weights
-    y: np.ndarray  # (n,) class codes, -1 where unlabelled
-    class_weights: np.ndarray  # (K,)
-    mu: np.ndarray  # (q,) column means of the link-scale predictions
-    scale: float  # global root mean square of the link-scale predictions about mu
-    slopes: np.ndarray  # (q,) calibration slopes, >= 0
+    Attributes
+    ----------
+    rows : Partitions of Rows
+        With Z and C; symbols of `kernels.ridge`.
+    encoder : Encoder
+        What made Z and C of the predictions.
+    mass : ndarray of shape (K,)
+        Weight of the labelled rows of each class.
+    class_weights : ndarray of shape (K,)
+    slopes : ndarray of shape (q,)
+        Calibration slopes, >= 0.
+    ridge_x : float
+        Ridge of the models' systems; `encoder.ridge` is that of the rows'.
+    nonnegative : bool
+    """
+
+    rows: Partitions
+    encoder: Encoder
+    mass: np.ndarray
+    class_weights: np.ndarray
+    slopes: np.ndarray
     ridge_x: float
-    ridge_y: float
-    link: str
-    layout: Layout
     nonnegative: bool
 
     @property
-    def labelled(self):
-        """Rows with a label: ndarray of bool, shape (n,)."""
-        return self.y >= 0
+    def layout(self):
+        """Meaning of the columns."""
+        return self.encoder.layout
 
     @property
-    def s(self):
-        """Class weight times sample weight of the labelled rows."""
-        return (self.v * self.class_weights[self.y])[self.labelled]
+    def n_columns(self):
+        """Number q of columns in use."""
+        return len(self.encoder.means)
 
     @property
     def n_scores(self):
@@ -62,11 +72,17 @@ class Problem:
         Scores, of which nobody knows what they mean, are taken in units of their spread.
         """
         if self.layout.kind == "scores":
-            return np.full(len(self.mu), 1.0 / self.scale)
-        return average_slope(self.layout.n_outputs, self.link) * self.slopes
+            return np.full(self.n_columns, 1.0 / self.encoder.scale)
+        return average_slope(self.layout.n_outputs, self.encoder.link) * self.slopes
+
+    @property
+    def is_imbalanced(self):
+        """Whether the rarest class has a share below 0.2; with K classes, below 0.4 / K."""
+        share = self.mass.min() / self.mass.sum()
+        return bool(share < imbalanced_below(len(self.mass)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solution:
     """Factors X (q, d); aggregator W (S, q) and b (S,) on link-scale reconstructions; how they were
     reached.
@@ -96,11 +112,6 @@ def imbalanced_below(n_classes):
     return 2.0 * IMBALANCED_BELOW / n_classes
 
 
-def is_imbalanced(problem):
-    """Whether the rarest class has a share below 0.2; with K classes, below 0.4 / K."""
-    return rarest_share(problem.y, problem.v) < imbalanced_below(len(problem.class_weights))
-
-
 def aggregator_columns(problem):
     """Which column each aggregator weight multiplies, which score it feeds, and the (w0, b0) it is
     shrunk to.
@@ -117,14 +128,15 @@ def aggregator_columns(problem):
     b0 : ndarray of shape (S,)
         On centred predictions.
     """
-    q, S, outputs = problem.Z.shape[1], problem.n_scores, problem.layout.n_outputs
+    q, S, outputs = problem.n_columns, problem.n_scores, problem.layout.n_outputs
     if problem.layout.kind == "scores":
         source, target = np.repeat(np.arange(q), S), np.tile(np.arange(S), q)
         return source, target, np.full(q * S, 1.0 / q if S == 1 else 0.0), np.zeros(S)
     source, target = np.arange(q), np.tile(np.arange(outputs), q // outputs)
     w0 = even_weights(problem.slopes, outputs)
-    offset = average_offset(outputs, problem.link)
-    return source, target, w0, offset + np.bincount(target, weights=w0 * problem.gain * problem.mu)
+    offset = average_offset(outputs, problem.encoder.link)
+    average = np.bincount(target, weights=w0 * problem.gain * problem.encoder.means)
+    return source, target, w0, offset + average
 
 
 def train_aggregator(problem, X, settings, aggregator_reg=None):
@@ -151,35 +163,50 @@ def train_aggregator(problem, X, settings, aggregator_reg=None):
     if settings.aggregator == "mean":
         fit = AggregatorFit(w0, b0, np.inf, [], True)
     else:
-        rows = problem.labelled
-        C = problem.C if problem.C.ndim == 1 else problem.C[rows]
-        fit = fit_aggregator(
-            fold_in(problem.Z[rows], C, X, problem.ridge_y),
-            aggregator_loadings(problem, X, source),
+        likelihood, tilted = losses(problem, X, settings.focal_gamma)
+        fit = fit_from_sums(
+            likelihood,
+            tilted,
+            problem.encoder.scale * problem.gain[source, None] * X[source],
             target,
-            problem.y[rows],
-            problem.s,
-            gamma=settings.focal_gamma,
             w0=w0,
             b0=b0,
             aggregator_reg=settings.aggregator_reg if aggregator_reg is None else aggregator_reg,
             nonnegative=problem.nonnegative,
-            v=problem.v[rows],
+            n=problem.mass.sum(),
         )
-    return fit, *link_scale_weights(problem, fit, source, target)
-
-
-def aggregator_loadings(problem, X, source):
-    """M (p, d) of `aggregation`: the reconstructions that the weights multiply, in the unit of the
-    weights.
-    """
-    return problem.scale * problem.gain[source, None] * X[source]
-
-
-def link_scale_weights(problem, fit, source, target):
-    """W (S, q) and b (S,) of (6), score = W r_hat + b, from a fit in the columns and units of the
-    optimisation.
-    """
-    W = np.zeros((len(fit.b), problem.Z.shape[1]))
+    # From the columns and units of the optimisation to score = W r_hat + b.
+    W = np.zeros((len(fit.b), problem.n_columns))
     W[target, source] = fit.w * problem.gain[source]
-    return W, fit.b - W @ problem.mu
+    return fit, W, fit.b - W @ problem.encoder.means
+
+
+def losses(problem, X, focal_gamma):
+    """The unweighted log loss of the labelled rows, and the loss of (2): callables V -> `loss_sums`.
+
+    The same object twice if class weights and focal loss change nothing.
+    """
+    factors = problem.rows.map(partial(labelled_factors, X=X, ridge=problem.encoder.ridge))
+
+    def loss(class_weights, gamma):
+        return lambda V: factors.sum(
+            partial(factor_loss_sums, V=V, class_weights=class_weights, gamma=gamma)
+        )
+
+    likelihood = loss(None, 0.0)
+    if focal_gamma == 0 and np.all(problem.class_weights == 1):
+        return likelihood, likelihood
+    return likelihood, loss(problem.class_weights, focal_gamma)
+
+
+def labelled_factors(rows, X, ridge):
+    """Fold-in factors of the labelled rows with a column of ones, their class codes and weights."""
+    rows = rows.labelled()
+    Y = fold_in(rows.Z, rows.C, X, ridge)
+    return np.column_stack([Y, np.ones(len(Y))]), rows.y, rows.v
+
+
+def factor_loss_sums(factors, V, class_weights, gamma):
+    """`loss_sums` of one partition."""
+    Y, y, v = factors
+    return loss_sums(V, Y, y, v if class_weights is None else v * class_weights[y], gamma)

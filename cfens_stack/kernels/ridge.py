@@ -167,8 +167,22 @@ def second_moments(Z, C, v):
     """
     if C.ndim == 1:
         return [(C, second_moment(Z, v))]
-    groups = confidence_groups(C)
-    return groups and [(C[rows[0]], second_moment(Z, v, rows)) for rows in groups]
+    groups = confidence_groups(C) if len(C) else []
+    if groups is None:
+        return None
+    return [(C[rows[0]], second_moment(Z, v, rows)) for rows in groups]
+
+
+def merged_moments(parts):
+    """The `second_moments` of several sets of rows as those of all; None where a set has none."""
+    merged: dict = {}
+    for part in parts:
+        if part is None:
+            return None
+        for c, moment in part:
+            _, total = merged.get(c.tobytes(), (c, 0.0))
+            merged[c.tobytes()] = c, total + moment
+    return list(merged.values())
 
 
 def second_moment(Z, v, rows=None):

@@ -70,14 +70,15 @@ def _convert(scope, operator, container):
     from skl2onnx.common.data_types import guess_proto_type
 
     model = operator.raw_operator
-    if callable(model._confidence):
+    encoder = model.encoder_
+    if callable(encoder.confidence):
         raise ValueError(
-            f"confidence={model._confidence!r} is a function, which ONNX cannot hold: fit "
+            f"confidence={encoder.confidence!r} is a function, which ONNX cannot hold: fit "
             "with a named one."
         )
     g = _Graph(scope, container)
     R = g("Cast", operator.inputs[0].full_name, to=g.double)
-    R = g("Gather", R, model._layout.columns, axis=1)
+    R = g("Gather", R, encoder.layout.columns, axis=1)
     P = _posterior(g, model, _scores(g, model, _fold_in(g, model, R)))
     classes = model.classes_
     classes = classes.astype(str) if classes.dtype.kind in "OUS" else classes.astype(np.int64)
@@ -91,19 +92,20 @@ def _convert(scope, operator, container):
 
 
 def _fold_in(g, model, R):
-    """Instance factors: `BaseCFEnsemble._fold_in`."""
-    X = model.classifier_factors_[model._layout.columns]
+    """Instance factors: `Encoder.encode` and `kernels.ridge.fold_in`."""
+    encoder = model.encoder_
+    X = model.classifier_factors_[encoder.layout.columns]
     d = X.shape[1]
     observed = g("Not", g("IsNaN", R))
     R = g("Where", observed, R, 0.5)
     present = g("Cast", observed, to=g.double)
-    Z = g("Div", g("Sub", _link(g, model, R, present), model.column_means_), model.scale_)
-    C = g("Mul", present, model._model_confidence * model._confidence_scale)
-    if model._confidence == "certainty" and model._layout.kind != "scores":
+    Z = g("Div", g("Sub", _link(g, encoder, R, present), encoder.means), encoder.scale)
+    C = g("Mul", present, encoder.column_confidence * encoder.confidence_scale)
+    if encoder.confidence == "certainty" and encoder.layout.kind != "scores":
         distance = g("Abs", g("Sub", g("Mul", g("Clip", R, 0.0, 1.0), 2.0), 1.0))
         C = g("Mul", C, g("Add", g("Mul", distance, 1.0 - CERTAINTY_FLOOR), CERTAINTY_FLOOR))
     products = np.einsum("uk,ul->ukl", X, X).reshape(len(X), d * d)
-    A = g("Add", g("Reshape", g("MatMul", C, products), [-1, d, d]), model._ridge_y * np.eye(d))
+    A = g("Add", g("Reshape", g("MatMul", C, products), [-1, d, d]), encoder.ridge * np.eye(d))
     b = g("Reshape", g("MatMul", g("Mul", C, Z), X), [-1, d, 1])
     T = g("Concat", A, b, axis=2)
     # Gauss-Jordan: row j over its pivot, taken from the others until column j is that of the
@@ -116,25 +118,25 @@ def _fold_in(g, model, R):
     return g("Gather", T, d, axis=2)
 
 
-def _link(g, model, R, present):
+def _link(g, encoder, R, present):
     """`apply_link`."""
-    K = model._layout.n_outputs
-    if model.link_ == "identity":
+    K = encoder.layout.n_outputs
+    if encoder.link == "identity":
         return R
     R = g("Clip", R, 0.0, 1.0)
-    log_R = g("Log", g("Add", R, model._smoothing))
+    log_R = g("Log", g("Add", R, encoder.smoothing))
     if K == 1:
-        return g("Sub", log_R, g("Log", g("Add", g("Sub", 1.0, R), model._smoothing)))
+        return g("Sub", log_R, g("Log", g("Add", g("Sub", 1.0, R), encoder.smoothing)))
     log_R = g("Reshape", log_R, [0, -1, K])
     present = g("Reshape", present, [0, -1, K])
     total = g("ReduceSum", g("Mul", log_R, present), [2], keepdims=1)
     count = g("Max", g("ReduceSum", present, [2], keepdims=1), 1.0)
-    return g("Reshape", g("Sub", log_R, g("Div", total, count)), [0, model.column_means_.size])
+    return g("Reshape", g("Sub", log_R, g("Div", total, count)), [0, encoder.means.size])
 
 
 def _scores(g, model, Y):
-    W = np.atleast_2d(model.coef_)[:, model._layout.columns]
-    V = model.scale_ * model.classifier_factors_[model._layout.columns].T @ W.T
+    W = np.atleast_2d(model.coef_)[:, model.encoder_.layout.columns]
+    V = model.scale_ * model.classifier_factors_[model.encoder_.layout.columns].T @ W.T
     return g("Add", g("MatMul", Y, V), model.intercept_ + W @ model.column_means_)
 
 
@@ -144,7 +146,7 @@ def _posterior(g, model, scores):
     if K == 2:
         scores = g("Concat", g("Mul", scores, 0.0), scores, axis=1)
     P = g("Softmax", scores, axis=1)
-    gamma, weights = model._focal_gamma, model._class_weights
+    gamma, weights = model.focal_gamma_, model.class_weights_
     untilted = model.posterior == "weighted" or not np.isfinite(model.aggregator_reg_)
     if untilted or (gamma == 0 and np.ptp(weights) == 0):
         return P

@@ -31,12 +31,6 @@ from cfens_stack.stacking.tables import check_rows
 from cfens_stack.validation import UNLABELLED, check_groups, check_weights, encode_labels
 
 
-def _meta_predicts_probabilities(pipeline):
-    return hasattr(
-        pipeline.meta_ if hasattr(pipeline, "meta_") else pipeline._new_meta(), "predict_proba"
-    )
-
-
 class StackingPipeline(
     FittedSummaryMixin, ClassifierMixin, MetaEstimatorMixin, NamedEstimatorsMixin
 ):
@@ -304,6 +298,10 @@ class StackingPipeline(
         n_models = sum(model is not None for model in self.estimators_)
         report_predictions(failures, n_models, self.on_failure)
         return R
+
+    def _meta_predicts_probabilities(self):
+        meta = self.meta_ if hasattr(self, "meta_") else self._new_meta()
+        return hasattr(meta, "predict_proba")
 
     @available_if(_meta_predicts_probabilities)
     def predict_proba(self, X):

@@ -9,7 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from cfens_stack import CFEnsemble, CFEnsembleTrainer
 from cfens_stack.datasets import make_predictions
-from cfens_stack.ensemble.als import spectral_start, train_factors, training_confidence
+from cfens_stack.ensemble.als import Cells, spectral_start, train_factors, training_cells
+from cfens_stack.ensemble.engines import in_memory
 from cfens_stack.ensemble.objective import reconstruction
 from cfens_stack.kernels.ridge import fold_in, ridges, sweep
 
@@ -56,7 +57,9 @@ def test_objective_falls_and_is_the_one_of_equation_1(missing):
     Z, C, v = centred(missing=missing)
     C = C * np.random.default_rng(1).gamma(2.0, size=C.shape)
     ridge_x, ridge_y = ridges(C, v, 0.01)
-    X, values, converged = train_factors(Z, C, v, 3, ridge_x, ridge_y, max_iter=500, tol=1e-9)
+    X, values, converged = train_factors(
+        in_memory(Cells(Z, C, v)), 3, ridge_x, ridge_y, max_iter=500, tol=1e-9
+    )
     assert converged
     assert np.all(np.diff(values) <= 1e-12)
     final = reconstruction(Z, C, v, X, fold_in(Z, C, X, ridge_y), 0.01)
@@ -68,7 +71,9 @@ def test_objective_falls_and_is_the_one_of_equation_1(missing):
 def test_no_start_at_random_does_better(seed):
     Z, C, v = centred(missing=0.2, seed=seed)
     ridge_x, ridge_y = ridges(C, v, 0.01)
-    _, values, _ = train_factors(Z, C, v, 4, ridge_x, ridge_y, max_iter=500, tol=1e-10)
+    _, values, _ = train_factors(
+        in_memory(Cells(Z, C, v)), 4, ridge_x, ridge_y, max_iter=500, tol=1e-10
+    )
     rng = np.random.default_rng(seed)
     for _ in range(3):
         X = rng.standard_normal((10, 4))
@@ -159,19 +164,17 @@ def test_label_aware_confidence_keeps_its_meaning_at_one_half(data):
 @pytest.mark.parametrize("rho", [0.0, 0.5])
 def test_label_aware_confidence_keeps_mean_one_so_that_lambda_keeps_its_meaning(data, rho):
     class Watched(CFEnsemble):
-        def _train(self, problem):
-            self.confidence_given_ = training_confidence(problem, self)
-            self.problem_ = problem
-            return super()._train(problem)
+        def train(self, problem):
+            self.rows_ = problem.rows.handles[0]
+            self.confidence_given_ = training_cells(problem, self).handles[0].C
+            return super().train(problem)
 
     v = np.random.default_rng(0).uniform(0.5, 2.0, len(data.y))
     meta = Watched(use_label_aware_confidence=True, rho=rho, confidence="certainty")
     meta.fit(data.R, data.y, sample_weight=v)
-    observed = np.isfinite(meta.problem_.R)
-    for C in (meta.confidence_given_, meta.problem_.C):
-        assert np.sum(meta.problem_.v @ C) / np.sum(meta.problem_.v @ observed) == pytest.approx(
-            1.0
-        )
+    observed, v = np.isfinite(meta.rows_.R), meta.rows_.v
+    for C in (meta.confidence_given_, meta.rows_.C):
+        assert np.sum(v @ C) / np.sum(v @ observed) == pytest.approx(1.0)
         assert not C[~observed].any()
 
 

@@ -10,13 +10,14 @@ from scipy.special import expit, logit, softmax
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
 from cfens_stack.ensemble.calibration import (
-    _minimiser,
     base_log_odds,
     calibration_slopes,
     logistic_sums,
+    minimiser,
     slopes_from_sums,
     target_sums,
 )
+from cfens_stack.ensemble.engines import in_memory
 
 
 def random_columns(n=200, q=5, seed=0):
@@ -44,7 +45,7 @@ def test_slopes_are_the_minima_of_the_stated_objective():
 
     expected = [minimize(objective, [1.0, 0.0], (u,), tol=1e-12).x[0] for u in range(5)]
     assert expected[4] < 0.0  # predicts the opposite: of no use on its own
-    slopes = calibration_slopes(Z, observed, targets, v, 2.5)
+    slopes = calibration_slopes(in_memory((Z, observed, targets, v)), 2.5)
     np.testing.assert_allclose(slopes, np.maximum(expected, 0.0), atol=1e-5)
 
 
@@ -94,7 +95,7 @@ def test_newton_converges_quadratically():
     ]  # the last one starts far away
     b0 = base_log_odds(*target_sums(*columns[2:]))
     sums = CountedSums(*columns)
-    a, b = _minimiser(sums, b0)
+    a, b = minimiser(sums, b0)
     assert sums.passes <= 6
     gradient = sums(a, b)[1] + [a - 1.0, b - b0]
     assert np.abs(gradient).max() < 1e-5  # of sums over rows
@@ -103,7 +104,7 @@ def test_newton_converges_quadratically():
         slopes_from_sums(started, b0, np.stack([a, b])), np.maximum(a, 0.0), atol=1e-9
     )
     assert started.passes == 1
-    a, b = _minimiser(CountedSums(*columns), b0, np.stack([a, b]))
+    a, b = minimiser(CountedSums(*columns), b0, np.stack([a, b]))
     assert np.abs(sums(a, b)[1] + [a - 1.0, b - b0]).max() < 1e-10
 
 
@@ -112,7 +113,7 @@ def test_many_rows_have_the_slopes_of_one_pass_from_the_prior():
     columns = random_columns(n=13_000)
     b0 = base_log_odds(*target_sums(*columns[2:]))
     np.testing.assert_allclose(
-        calibration_slopes(*columns, 1.0),
+        calibration_slopes(in_memory(columns), 1.0),
         slopes_from_sums(CountedSums(*columns), b0),
         rtol=1e-7,
         atol=1e-12,
@@ -127,7 +128,8 @@ def test_what_slopes_say_of_known_models():
         [truth, 3.0 * truth, 0.5 * truth, rng.standard_normal(20000), -truth, np.zeros(20000)]
     )
     slopes = calibration_slopes(
-        Z, np.ones(Z.shape, bool), np.repeat(y[:, None], 6, axis=1), np.ones(20000), 1.0
+        in_memory((Z, np.ones(Z.shape, bool), np.repeat(y[:, None], 6, axis=1), np.ones(len(Z)))),
+        1.0,
     )
     np.testing.assert_allclose(slopes[:4], [1.0, 1.0 / 3.0, 2.0, 0.0], atol=0.05)
     assert slopes[4] == 0.0
@@ -141,7 +143,7 @@ def test_separated_and_extreme_columns_stay_finite(size):
     """
     Z = size * np.linspace(-1.0, 1.0, 40)[:, None] ** 3
     targets = Z > 0
-    slopes = calibration_slopes(Z, np.ones(Z.shape, bool), targets, np.ones(40), 1.0)
+    slopes = calibration_slopes(in_memory((Z, np.ones(Z.shape, bool), targets, np.ones(40))), 1.0)
     grid = np.linspace(0.5, 1.5, 2001) * slopes[0]
     loss = np.sum(np.logaddexp(0.0, -np.abs(Z) * grid), axis=0)  # by symmetry the intercept is 0
     best = grid[np.argmin(loss + 0.5 * (grid - 1.0) ** 2)]
@@ -153,8 +155,10 @@ def test_weights_are_copies_of_rows():
     v = np.random.default_rng(2).integers(0, 3, len(Z))
     copies = np.repeat(np.arange(len(Z)), v)
     np.testing.assert_allclose(
-        calibration_slopes(Z, observed, targets, v.astype(float), 1.0),
-        calibration_slopes(Z[copies], observed[copies], targets[copies], np.ones(len(copies)), 1.0),
+        calibration_slopes(in_memory((Z, observed, targets, v.astype(float))), 1.0),
+        calibration_slopes(
+            in_memory((Z[copies], observed[copies], targets[copies], np.ones(len(copies)))), 1.0
+        ),
         rtol=1e-9,
     )
 

@@ -7,13 +7,17 @@ import pytest
 
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
+from cfens_stack.ensemble.als import label_aware_cells, truth, truth_sums
 from cfens_stack.ensemble.confidence import (
     calibration,
     certainty,
     check_confidence,
-    label_aware,
-    mean_one_scale,
+    known_truth,
+    mean_sums,
+    reweighted,
 )
+from cfens_stack.ensemble.layout import Layout
+from cfens_stack.ensemble.rows import Rows
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +60,25 @@ def test_label_aware_confidence_by_hand():
     expected = np.array(
         [[0.25 + 0.75 * a[0], 2 * (0.25 + 0.75 * a[1])], [0.25 + 0.75 * a[2], 0.0], [3.0, 1.0]]
     )
-    np.testing.assert_allclose(label_aware(C, R, targets, labelled, np.ones(3), 0.25), expected)
-    np.testing.assert_array_equal(label_aware(C, R, targets, labelled, np.ones(3), 1.0), C)
+    q = known_truth(C, R, targets, labelled)
+    count, total = mean_sums(q, np.ones(3))
+    np.testing.assert_allclose(reweighted(C, q, labelled, 0.25, count / total), expected)
+    np.testing.assert_array_equal(reweighted(C, q, labelled, 1.0, count / total), C)
 
 
 def test_models_that_are_certain_and_always_wrong_leave_confidence_as_it_is():
-    """a = 0 everywhere has no mean to scale by."""
-    C = np.ones((2, 2))
-    R, targets = np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([[0, 0], [1, 1]])
-    np.testing.assert_array_equal(
-        label_aware(C, R, targets, np.ones(2, dtype=bool), np.ones(2), 0.0), C
-    )
+    """q = 0 everywhere has no mean to scale by."""
+    R, y = np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([0, 1])
+    rows = Rows(R, np.ones(2), y, Z=np.zeros((2, 2)), C=np.ones((2, 2)))
+    truths = truth(rows, Layout("positive", np.arange(2), 1))
+    assert truth_sums(truths) == (0.0, 0.0)
+    np.testing.assert_array_equal(label_aware_cells(truths, 0.0, scale=0.0).C, rows.C)
 
 
 def test_scale_is_the_weighted_mean_over_observed_cells():
     C, v = np.array([[1.0, 0.0], [3.0, 5.0]]), np.array([2.0, 1.0])
-    assert mean_one_scale(C, v) == pytest.approx(4 / 10)
+    assert mean_sums(C, v) == (4.0, 10.0)
+    assert mean_sums(np.array([1.0, 3.0]), v) == (6.0, 12.0)
 
 
 def test_only_ratios_of_confidence_count(data):

@@ -1,0 +1,222 @@
+"""From rows on an engine to what a trainer is given: the columns in use, encoded, with their slopes.
+
+Each step is a sum over the rows, of which only the total comes here.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from cfens_stack.ensemble import rows as steps
+from cfens_stack.ensemble.calibration import calibration_slopes
+from cfens_stack.ensemble.confidence import brier_sums, calibration_from, mean_sums
+from cfens_stack.ensemble.encoder import Encoder
+from cfens_stack.ensemble.layout import layout_from_sums
+from cfens_stack.ensemble.link import apply_link, column_sums, means, spread, squares_about
+from cfens_stack.ensemble.posterior import class_weights
+from cfens_stack.ensemble.training import Problem
+from cfens_stack.validation import warn_user
+
+
+def prepare(rows, settings, classes, names):
+    """What `settings` make of the rows, for a trainer.
+
+    Parameters
+    ----------
+    rows : Partitions of Rows
+        All columns of R.
+    settings : estimator
+        Read for its parameters.
+    classes : ndarray of shape (K,)
+    names : ndarray of shape (m,)
+        Of the columns of R, for messages.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    ValueError
+        If there is no prediction at all, a class has no labelled row with one, the columns do not
+        fit the layout, or `strict=True` and a prediction is outside [0, 1].
+    """
+    if settings.strict:
+        refuse_outside(rows)
+    layout, rows = select(rows, settings, classes, names)
+    K = len(classes)
+    mass, v_sum = rows.sum(partial(class_weight_sums, K=K))
+    refuse_absent_class(mass, classes)
+    rows, encoder = encode(rows, settings, layout, len(names))
+    slopes = np.ones(len(encoder.means))
+    if settings.aggregator == "weighted" and layout.kind != "scores":
+        cells = rows.map(partial(slope_cells, layout=layout))
+        slopes = calibration_slopes(cells, encoder.log_odds_unit)
+    cells, total = rows.sum(confidence_sums)
+    encoder = replace(
+        encoder, confidence_scale=cells / total, ridge=float(settings.lambda_reg * cells / v_sum)
+    )
+    return Problem(
+        rows=rows.map(partial(scale_confidence, factor=encoder.confidence_scale)),
+        encoder=encoder,
+        mass=mass,
+        class_weights=class_weights(mass) if settings.use_class_weights else np.ones(K),
+        slopes=slopes,
+        ridge_x=float(settings.lambda_reg * cells / len(encoder.means)),
+        nonnegative=settings.nonnegative and layout.kind != "scores",
+    )
+
+
+def refuse_outside(rows):
+    """Raise where a cell lies outside [0, 1]."""
+    found = [part for part in rows.gather(steps.outside) if part[0]]
+    if found:
+        raise ValueError(
+            f"strict=True accepts probabilities in [0, 1], but {sum(n for n, _ in found)} cells of "
+            f"R lie outside, the first of value {found[0][1]:g}. Pass probabilities, or "
+            "strict=False to treat the columns as scores."
+        )
+
+
+def refuse_absent_class(mass, classes):
+    """Raise where a class has no labelled row with a prediction; mass (K,) is their weight."""
+    if not mass.all():
+        raise ValueError(
+            f"No labelled row of class {classes[mass == 0].tolist()[0]!r} has a prediction: "
+            "every class needs one."
+        )
+
+
+def select(rows, settings, classes, names):
+    """Layout of the columns in use, and the rows that have a prediction in them."""
+    K = len(classes)
+    sums = None
+    if settings.layout == "auto":
+        sums = rows.sum(partial(steps.sums_of_layout, n_classes=K))
+    layout = layout_from_sums(sums, len(names), K, settings.layout)
+    check_n_classifiers(settings, layout)
+    (observed,) = rows.sum(steps.observed_cells)
+    kept = models_with_predictions(observed, layout)
+    if callable(settings.confidence):
+        asked = {"confidence": settings.confidence, "classes": classes}
+        rows = rows.map(partial(steps.give_confidence, **asked, columns=layout.keep(kept).columns))
+        (observed,) = rows.sum(steps.observed_cells)
+        kept = models_with_predictions(observed, layout)
+    warn_of_lost_columns(layout, kept, names)
+    layout = layout.keep(kept)
+    return layout, rows.map(partial(steps.keep, columns=layout.columns))
+
+
+def check_n_classifiers(settings, layout):
+    """Refuse another number of base models than the trainer was told."""
+    expected = getattr(settings, "n_classifiers", None)
+    found = len(layout.columns) // layout.n_outputs
+    if expected is not None and expected != found:
+        raise ValueError(
+            f"n_classifiers={expected}, but R has predictions of {found} base models: pass R with "
+            f"the columns of {expected}, or leave n_classifiers=None to take the number from R."
+        )
+
+
+def models_with_predictions(observed, layout):
+    """Which models have scored a row of positive weight, from the counts of all columns: (m,)."""
+    kept = (observed[layout.columns] > 0).reshape(-1, layout.n_outputs).any(axis=1)
+    if not kept.any():
+        raise ValueError(
+            "R has no prediction at all: every cell is NaN, so no model has scored a row."
+        )
+    return kept
+
+
+def warn_of_lost_columns(layout, kept, names):
+    """Name the columns of models that have scored no row."""
+    if not kept.all():
+        lost = layout.columns.reshape(-1, layout.n_outputs)[~kept].ravel()
+        warn_user(
+            f"Columns {names[lost].tolist()} of R have no prediction in any row and are ignored.",
+            UserWarning,
+        )
+
+
+def encode(rows, settings, layout, n_features):
+    """Rows with Z and C, the latter not yet scaled; the Encoder behind them, without its scale."""
+    # Scores have no log-odds, and nobody knows that larger means likelier.
+    link = "identity" if layout.kind == "scores" else settings.link
+    rows = rows.map(
+        partial(to_link_scale, link=link, smoothing=settings.smoothing, n_outputs=layout.n_outputs)
+    )
+    count, total = rows.sum(link_sums)
+    mu = means(count, total)
+    (squares,) = rows.sum(partial(deviation_sums, mu=mu))
+    encoder = Encoder(
+        n_features=n_features,
+        layout=layout,
+        link=link,
+        smoothing=settings.smoothing,
+        means=mu,
+        scale=spread(count, squares, mu),
+        seen=count > 0,
+        confidence=settings.confidence,
+        column_confidence=column_confidence(rows, settings, layout),
+    )
+    return rows.map(partial(centre, encoder=encoder)), encoder
+
+
+def column_confidence(rows, settings, layout):
+    """One number per column: 1 - Brier score with "calibration", else 1."""
+    if settings.confidence == "calibration" and layout.kind != "scores":
+        return calibration_from(*rows.sum(partial(brier_score_sums, layout=layout)))
+    return np.ones(len(layout.columns))
+
+
+# Steps on the rows of one partition.
+
+
+def class_weight_sums(rows, K):
+    """Weight of the labelled rows of each class, (K,), and of all rows."""
+    known = rows.y >= 0
+    return np.bincount(rows.y[known], rows.v[known], minlength=K), rows.v.sum()
+
+
+def to_link_scale(rows, **link):
+    """With G, the link-scale predictions."""
+    return replace(rows, G=apply_link(rows.R, **link))
+
+
+def link_sums(rows):
+    """Weight and sum of the link-scale predictions of each column."""
+    return column_sums(rows.G, np.isfinite(rows.R), rows.v)
+
+
+def deviation_sums(rows, mu):
+    """Sum of squared deviations from the column means."""
+    return (squares_about(rows.G, np.isfinite(rows.R), rows.v, mu),)
+
+
+def brier_score_sums(rows, layout):
+    """Sums behind the Brier score of each column."""
+    rows = rows.labelled()
+    return brier_sums(rows.R, layout.targets(rows.y), rows.v)
+
+
+def centre(rows, encoder):
+    """With Z and C instead of G."""
+    Z = encoder.centre(rows.G, np.isfinite(rows.R))
+    return replace(rows, G=None, given=None, Z=Z, C=encoder.cell_confidence(rows.R, rows.given))
+
+
+def slope_cells(rows, layout):
+    """What the slopes are learnt from: Z, where observed, whether of the column's class, weights."""
+    rows = rows.labelled()
+    return rows.Z, np.isfinite(rows.R), layout.targets(rows.y), rows.v
+
+
+def confidence_sums(rows):
+    """Weight of the observed cells, and the sum of their confidence."""
+    return mean_sums(rows.C, rows.v)
+
+
+def scale_confidence(rows, factor):
+    """With C of mean 1 over observed cells."""
+    return replace(rows, C=rows.C * factor)
