@@ -1,4 +1,4 @@
-"""The objective (1) and (3) of the design, written as it reads; (2) is `aggregation.supervision`.
+"""The objective (1) and (3) of the design, written as it reads; (2) is `newton.supervision`.
 
 Trainers have faster ways to the value of (1); the tests hold them against `reconstruction`.
 """
