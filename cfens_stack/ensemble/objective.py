@@ -1,6 +1,6 @@
 """Objectives (1) and (3), written as they read, for numpy arrays and torch tensors alike.
 
-Objective (2) is `aggregator.supervision`. ALS has faster ways to the value of (1); the tests hold
+Objective (2) is `newton.supervision`. ALS has faster ways to the value of (1); the tests hold
 them against `reconstruction`.
 """
 

@@ -4,7 +4,7 @@ design.
 
 import numpy as np
 
-from cfens_stack.ensemble.aggregator import TINY
+from cfens_stack.ensemble.losses import TINY
 
 
 def class_weights(mass):

@@ -7,9 +7,9 @@ at once, in d steps that the graph spells out; it is positive definite, so no pi
 
 import numpy as np
 
-from cfens_stack.ensemble.aggregator import TINY
 from cfens_stack.ensemble.confidence import CERTAINTY_FLOOR
 from cfens_stack.ensemble.estimators import CFEnsemble
+from cfens_stack.ensemble.losses import TINY
 
 
 def register(estimator=CFEnsemble):

@@ -20,12 +20,9 @@ from cfens_stack.ensemble.aggregator import (
     even_weights,
     fit_aggregator,
     log_odds_slope,
-    loss_sums,
-    minimise,
-    sigmoid_focal_loss,
-    softmax_focal_loss,
-    supervision,
 )
+from cfens_stack.ensemble.losses import loss_sums, sigmoid_focal_loss, softmax_focal_loss
+from cfens_stack.ensemble.newton import minimise, supervision
 
 GAMMAS = [0.0, 0.5, 1.0, 2.0]
 

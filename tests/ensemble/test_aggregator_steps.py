@@ -9,18 +9,15 @@ import pytest
 from scipy.stats import multivariate_normal
 from test_aggregator import random_supervision
 
-from cfens_stack.ensemble import aggregator
+from cfens_stack.ensemble import newton
 from cfens_stack.ensemble.aggregator import (
     STRENGTHS,
     _evidence_cost,
-    _modelled,
-    _newton_step,
     fit_aggregator,
     fit_from_sums,
-    loss_sums,
-    mean_loss,
-    minimise,
 )
+from cfens_stack.ensemble.losses import loss_sums
+from cfens_stack.ensemble.newton import _modelled, _newton_step, mean_loss, minimise
 
 
 class CountedSums:
@@ -104,7 +101,7 @@ def test_a_loss_that_contradicts_its_gradient_is_no_convergence():
 
 
 def test_a_search_that_is_cut_off_says_so(monkeypatch):
-    monkeypatch.setattr(aggregator, "MAX_ITER", 1)
+    monkeypatch.setattr(newton, "MAX_ITER", 1)
     *_, history, converged, _ = solve(random_supervision(1), CountedSums(random_supervision(1)))
     assert not converged
     assert len(history) == 2

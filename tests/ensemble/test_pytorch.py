@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, log_loss
 
 from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleTrainer
 from cfens_stack.datasets import make_predictions
-from cfens_stack.ensemble.aggregator import supervision
+from cfens_stack.ensemble.newton import supervision
 from cfens_stack.ensemble.objective import reconstruction
 from cfens_stack.ensemble.training import aggregator_columns
 from cfens_stack.kernels.ridge import fold_in

@@ -1,0 +1,163 @@
+"""Projected Newton steps for (2), the aggregator's part of the objective.
+
+The rows are seen only through `losses.loss_sums`, so that they may be anywhere; symbols as in
+`aggregator`, with Y, M and t extended by the intercepts.
+"""
+
+from functools import partial
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from cfens_stack.ensemble.losses import TINY, loss_sums
+
+MAX_ITER = 200
+DECREMENT_TOLERANCE = 1e-16  # of the objective, as predicted by the Newton model
+MODEL_TOLERANCE = 1e-11  # below it the Newton model errs by less than DECREMENT_TOLERANCE
+ROUNDING = (
+    1e-14  # of the objective: a line search that asks for less would halve its steps to nothing
+)
+NEAR_BOUND = 1e-4
+
+
+def supervision(theta, Y, M, t, y, s, gamma, w0, strength):
+    """Objective (2) with its gradient and Hessian in theta.
+
+    Parameters
+    ----------
+    theta : ndarray of shape (p + S,)
+    Y : ndarray of shape (n, d + 1)
+        With a last column of ones.
+    M : ndarray of shape (p + S, d + 1)
+        With a last column of zeros, and for each intercept a row that picks the ones.
+    t : ndarray of int, shape (p + S,)
+    strength : float
+        aggregator_reg / n_labelled.
+
+    Returns
+    -------
+    value : float
+    gradient : ndarray of shape (p + S,)
+    hessian : ndarray of shape (p + S, p + S)
+    """
+    loss = mean_loss(theta, partial(loss_sums, Y=Y, y=y, s=s, gamma=gamma), M, t)
+    return _add_penalty(loss, theta, w0, strength)
+
+
+def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None):
+    """Minimise (2) from theta by projected Newton steps (Bertsekas 1982), with w >= 0 if
+    `nonnegative`.
+
+    Parameters
+    ----------
+    theta : ndarray of shape (p + S,)
+    sums : callable
+        V (d + 1, S) -> `loss_sums` over all rows.
+    loss : tuple, default=None
+        What an earlier call with another strength and the same data returned as `loss` at this
+        theta: saves a pass.
+
+    Returns
+    -------
+    theta : ndarray of shape (p + S,)
+    hessian : ndarray of shape (p + S, p + S)
+        At theta.
+    history : list of float
+        Objective (2) before each step.
+    converged : bool
+    loss : tuple
+        The mean loss at theta, with its gradient and Hessian.
+    """
+    lower = np.full(len(theta), -np.inf)
+    lower[: len(w0)] = 0.0 if nonnegative else -np.inf
+
+    def evaluate(theta, loss=None):
+        loss = mean_loss(theta, sums, M, t) if loss is None else loss
+        return loss, *_add_penalty(loss, theta, w0, strength)
+
+    loss, value, gradient, hessian = evaluate(theta, loss)
+    history = [value]
+    for _ in range(MAX_ITER):
+        # A weight at its bound, or nearly, that the gradient presses against it goes there and
+        # leaves the Newton system.
+        near = min(NEAR_BOUND, np.abs(theta - np.maximum(theta - gradient, lower)).max())
+        pinned = (theta <= lower + near) & (gradient > 0)
+        step = np.where(pinned, lower - theta, 0.0) if nonnegative else np.zeros_like(theta)
+        free = ~pinned
+        step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
+        decrement = -gradient @ step
+        if decrement <= DECREMENT_TOLERANCE * max(1.0, abs(value)):
+            return theta, hessian, history, True, loss
+        if decrement <= MODEL_TOLERANCE * max(1.0, abs(value)) and np.all(theta + step >= lower):
+            return (
+                theta + step,
+                hessian,
+                [*history, value - 0.5 * decrement],
+                True,
+                _modelled(loss, step),
+            )
+        length = 1.0
+        while length > 1e-10:
+            trial = np.maximum(theta + length * step, lower)
+            evaluated = evaluate(trial)
+            if evaluated[1] <= value + 1e-4 * gradient @ (trial - theta) + ROUNDING * max(
+                1.0, abs(value)
+            ):
+                break
+            length /= 2.0
+        else:  # rounding ends the search
+            return theta, hessian, history, bool(decrement <= 1e-9 * max(1.0, abs(value))), loss
+        theta, (loss, value, gradient, hessian) = trial, evaluated
+        history.append(value)
+    return theta, hessian, history, False, loss
+
+
+def _modelled(loss, step):
+    """The mean loss after a step, with its gradient and Hessian, by the Newton model: saves a pass
+    over the rows.
+    """
+    value, gradient, hessian = loss
+    return value + gradient @ step + 0.5 * step @ hessian @ step, gradient + hessian @ step, hessian
+
+
+def mean_loss(theta, sums, M, t):
+    """The first term of (2) with its gradient and Hessian in theta: one pass over the rows."""
+    S = t[-1] + 1
+    V = np.zeros((M.shape[1], S))
+    np.add.at(V.T, t, theta[:, None] * M)
+    value, slopes, curvatures, mass = sums(V)
+    slopes, curvatures = slopes / mass, curvatures / mass
+    hessian = np.zeros((len(theta), len(theta)))
+    for k in range(S):
+        for l in range(k, S):
+            block = M[t == k] @ curvatures[k, l] @ M[t == l].T
+            hessian[np.ix_(t == k, t == l)] = block
+            hessian[np.ix_(t == l, t == k)] = block.T
+    return value / mass, np.einsum("jd,jd->j", M, slopes.T[t]), hessian
+
+
+def _add_penalty(loss, theta, w0, strength):
+    """Value, gradient and Hessian of (2) from those of its first term."""
+    value, gradient, hessian = loss
+    p, S = len(w0), len(theta) - len(w0)
+    # The penalty is the mean over the scores, so that two classes cost the same in either form.
+    deviation, strength = theta[:p] - w0, strength / S
+    value = value + 0.5 * strength * deviation @ deviation
+    gradient, hessian = gradient.copy(), hessian.copy()
+    gradient[:p] += strength * deviation
+    hessian[np.arange(p), np.arange(p)] += strength
+    if S > 1:  # a constant added to all intercepts changes nothing: keep the steps from using it
+        hessian[p:, p:] += 1.0 / S
+    return value, gradient, hessian
+
+
+def _newton_step(gradient, hessian):
+    """Newton step; where the focal loss makes (2) concave, with the concave directions turned
+    round.
+    """
+    try:
+        return -cho_solve(cho_factor(hessian), gradient)
+    except LinAlgError:
+        values, vectors = np.linalg.eigh(hessian)
+        values = np.maximum(np.abs(values), 1e-10 * np.abs(values).max() + TINY)
+        return -vectors @ ((vectors.T @ gradient) / values)
