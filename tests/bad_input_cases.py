@@ -135,6 +135,10 @@ DATA = [
     fit("sample_weight NaN", ValueError, "Input sample_weight contains NaN", v=weights(np.nan, ROWS == 3)),
     fit("sample_weight zero throughout", ValueError, "Sample weights must contain at least one non-zero number", v=np.zeros(60)),
     fit("sample_weight zero for a class", ValueError, "sample_weight gives class 1 a total weight of 0: every class needs a labelled row of positive weight.", v=weights(0.0, Y == 1)),
+    fit("sample_weight of 1e160", ValueError, "sample_weight holds 1e+160, but weights count rows and are accepted up to 1e+100: rescale them to mean 1.", v=weights(1e160, ROWS == 3)),
+    fit("sample_weight of 1e-320", ValueError, "sample_weight gives class 0 a total weight of 3e-319, but weights count rows, and each class needs at least 1e-100: rescale them to mean 1.", v=np.full(60, 1e-320)),
+    fit("sample_weight with masked entries", ValueError, "Input sample_weight contains NaN", v=np.ma.masked_array(np.ones(60), mask=ROWS == 3)),
+    fit("y with all entries masked", ValueError, "y has no label: every entry is missing. At least one row of each class must be labelled.", y=np.ma.masked_array(Y, mask=True)),
 ]
 
 PARAMETERS = [
@@ -214,8 +218,9 @@ PIPELINE = [
     stack("a class of fewer rows than folds", ValueError, "Class 1 has 2 rows, too few for cv=3 folds with one in each. Pass cv=2 or less, a splitter of your own, or more rows of that class.", y=(ROWS < 2).astype(int)),
     stack("sample_weight too short", ValueError, "sample_weight.shape == (3,), expected (60,)", v=np.ones(3)),
     stack("sample_weight zero for a class", ValueError, "sample_weight gives class 1 a total weight of 0: every class needs a labelled row of positive weight.", v=1 - Y),
-    stack("groups too short", ValueError, "groups has shape (5,), but X has 60 rows: pass one group a row.", groups=np.zeros(5)),
-    stack("groups two-dimensional", ValueError, "groups has shape (60, 2), but X has 60 rows: pass one group a row.", groups=np.zeros((60, 2))),
+    stack("groups too short", ValueError, "groups has shape (5,), but X has 60 rows: pass one group per row.", groups=np.zeros(5)),
+    stack("groups with masked entries", ValueError, "groups has masked entries: every row needs a group.", groups=np.ma.masked_array(Y, mask=ROWS == 3)),
+    stack("groups two-dimensional", ValueError, "groups has shape (60, 2), but X has 60 rows: pass one group per row.", groups=np.zeros((60, 2))),
     stack("fewer groups than folds", ValueError, "groups has 2 different values, too few for cv=3 folds. Pass a smaller cv.", groups=Y),
     stack("a splitter of groups without groups", ValueError, "The 'groups' parameter should not be None.", cv=GroupKFold(3)),
     stack("no base model", ValueError, "Got estimators=[], which has no base model: pass a list of (name, estimator).", estimators=[]),
@@ -250,7 +255,7 @@ PIPELINE = [
 SEARCH = [
     search("R without any prediction", ValueError, "R has no prediction at all: every cell is NaN, so no model has scored a row.", np.full((60, 4), np.nan)),
     search("more folds than rows of a class", ValueError, "Class 0 has 30 rows, too few for cv=200 folds with one in each. Pass cv=30 or less", cv=200),
-    search("groups too short", ValueError, "groups has shape (6,), but X has 60 rows: pass one group a row.", groups=np.zeros(6)),
+    search("groups too short", ValueError, "groups has shape (6,), but X has 60 rows: pass one group per row.", groups=np.zeros(6)),
     search("n_trials 0", ValueError, "The 'n_trials' parameter of CFEnsembleSearch must be an int in the range [1, inf) or None. Got 0 instead.", n_trials=0),
     search("neither n_trials nor timeout", ValueError, "n_trials=None needs a timeout in seconds, or the search would never end.", n_trials=None),
     search("timeout 0", ValueError, "The 'timeout' parameter of CFEnsembleSearch must be a float in the range (0.0, inf) or None. Got 0 instead.", timeout=0),
