@@ -274,6 +274,8 @@ SEARCH = [
     search("space of names", ValueError, "space has 'latent_dim', but its entries are Param objects, each named like a parameter of CFEnsemble.", space=["latent_dim"]),
     search("space of a parameter that is none", ValueError, "space has Param(name='depth', …), but its entries are Param objects, each named like a parameter of CFEnsemble.", space=[Param("depth", low=1, high=3)]),
     search("storage a word", ValueError, "storage='trials' is neither a URL nor a journal file: pass 'sqlite:///trials.db', a path that ends in .log, .journal, .jsonl, 'journal:///path', or 'postgresql+psycopg://user@host/database'.", storage="trials"),
+    search("a database URL without its scheme", ValueError, "storage='me:***@host/db' is neither a URL nor a journal file: pass 'sqlite:///trials.db', …", storage="me:s3cret@host/db"),
+    search("the connection string of a driver", ValueError, "storage='host=localhost user=me password=*** dbname=db' is neither a URL nor a journal file: …", storage="host=localhost user=me password=s3cret dbname=db"),
     search("a database URL that is none", ValueError, "storage='postgresql://me:***@host:port/db' is not the URL of a database: pass 'sqlite:///trials.db' or 'postgresql+psycopg://user@host:port/database', special characters of a password percent-encoded.", storage="postgresql://me:s3cret@host:port/db"),
     stored("a journal in a folder that is not there", FileNotFoundError, "No such file or directory: …trials.log", "absent/trials.log"),
     stored("a journal that is another file", ValueError, "is a file that does not begin like a journal of Optuna, and is left as it is: pass a new path, or move it away.", "notes.log", b"first line\nsecond line\n"),
