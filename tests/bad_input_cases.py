@@ -14,7 +14,14 @@ from sklearn.model_selection import GroupKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 
-from cfens_stack import CFEnsemble, CFEnsembleSearch, CFEnsembleTrainer, StackingPipeline, recommend
+from cfens_stack import (
+    CFEnsemble,
+    CFEnsembleSearch,
+    CFEnsembleTrainer,
+    StackingPipeline,
+    read_predictions,
+    recommend,
+)
 from cfens_stack.datasets import make_predictions
 from cfens_stack.search.space import Param
 
@@ -88,6 +95,18 @@ def stored(what, error, message, name, content=None):
             (folder / name.rpartition("/")[2]).write_bytes(content)
         storage = f"sqlite:///{folder}/{name}" if name.endswith(".db") else folder / name
         CFEnsembleSearch(2, cv=3, storage=storage).fit(R, Y)
+
+    return Case(what, error, message, call)
+
+
+def read(what, error, message, table, **columns):
+    """A table of predictions; a str is the text of a CSV file."""
+
+    def call(folder):
+        if not isinstance(table, str):
+            return read_predictions(table, **columns)
+        (folder / "table.csv").write_text(table)
+        return read_predictions(folder / "table.csv", **columns)
 
     return Case(what, error, message, call)
 
@@ -287,6 +306,19 @@ SEARCH = [
     Case("predict before fit", NotFittedError, "This CFEnsembleSearch instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: CFEnsembleSearch().predict(R)),
 ]
 
+TABLES = [
+    read("a matrix", TypeError, "table is of type ndarray: pass the path of a file, or a data frame.", R),
+    read("a column that is not there", ValueError, "The table has no column 'y'; it has a, b, c, d.", FRAME, label="y"),
+    read("a column of text", ValueError, "The table: column 'e' is not numeric. Name it in label=, fold=, id= or ignore=, or the predictions in models=.", FRAME.assign(e="x")),
+    read("a column twice", ValueError, "column 'a' is there, or asked for, more than once.", "a,b,a\n0.1,0.2,0.3\n"),
+    read("a column without a name", ValueError, "has a column without a name, perhaps of row numbers: pass id='' or models=.", ",a\n1,0.2\n"),
+    read("no row", ValueError, "has no rows.", "a,b\n"),
+    read("only other columns", ValueError, "The table has no column of predictions.", FRAME, ignore=list("abcd")),
+    read("weights that are negative", ValueError, "The table: column 'w' of weights is negative, infinite or missing in some rows.", FRAME.assign(w=-1.0), weight="w"),
+    Case("a file that is not there", FileNotFoundError, "There is no file '…absent.csv'.", lambda folder: read_predictions(folder / "absent.csv")),
+    Case("a file of another kind", ValueError, "table='…table.xlsx' ends in '.xlsx'; valid are .csv, .parquet, .pq, .npz.", lambda folder: read_predictions(folder / "table.xlsx")),
+]
+
 # fmt: on
 
 SECTIONS = {
@@ -296,4 +328,5 @@ SECTIONS = {
     "New rows: `predict`, `predict_proba`, `transform`, `reconstruct`": NEW_ROWS,
     "`StackingPipeline`": PIPELINE,
     "`CFEnsembleSearch`": SEARCH,
+    "`read_predictions`": TABLES,
 }

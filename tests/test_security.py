@@ -37,7 +37,7 @@ def test_no_source_loads_code_or_makes_temporary_files(path):
 
 
 def test_a_pickle_inside_a_table_of_predictions_is_not_loaded(tmp_path):
-    from cfens_stack.plugins.prediction_tables import read_predictions
+    from cfens_stack import read_predictions
 
     class Harmful:
         def __reduce__(self):
