@@ -34,7 +34,7 @@ coverage: $(VENV)/.ready-dev  ## run the tests under coverage.py; fails below 95
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-audit: $(VENV)/.ready-dev  ## known vulnerabilities of what is installed in .venv, by pip-audit; needs pypi.org
+audit: $(VENV)/.ready-dev  ## known vulnerabilities of what is installed in .venv, by pip-audit; needs the package index
 	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
 	.venv-audit/bin/pip-audit --strict --skip-editable \
 		--path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"

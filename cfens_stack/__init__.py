@@ -2,6 +2,7 @@
 
 from cfens_stack.ensemble import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleTrainer
 from cfens_stack.guide import Guidance, recommend
+from cfens_stack.plugins.prediction_tables import read_predictions
 from cfens_stack.search import CFEnsembleSearch
 from cfens_stack.stacking import BaseModelError, BaseModelWarning, StackingPipeline
 
@@ -17,5 +18,6 @@ __all__ = [
     "Guidance",
     "StackingPipeline",
     "__version__",
+    "read_predictions",
     "recommend",
 ]

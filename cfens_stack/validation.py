@@ -1,5 +1,5 @@
-"""Labels with missing entries, equation (9); weights and groups of rows; parts that are classes,
-not instances; warnings at the caller's line.
+"""Labels with missing entries, equation (9); masked arrays; weights and groups of rows; parts that
+are classes, not instances; warnings at the caller's line.
 """
 
 import sys
@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
 UNLABELLED = -1
+WEIGHT_RANGE = (1e-100, 1e100)  # products of two weights neither overflow nor lose their digits
 
 # Packages whose frames stand between this one and the caller's line: host loops, and what wraps
 # a function of ours.
@@ -18,7 +19,7 @@ BETWEEN = {"cfens_stack", "sklearn", "joblib", "optuna", "contextlib", "functool
 
 
 def encode_labels(y):
-    """Classes and class codes of y; NaN, None and pandas.NA mark rows without a label.
+    """Classes and class codes of y; NaN, None, pandas.NA and masked entries are rows without a label.
 
     Parameters
     ----------
@@ -28,7 +29,8 @@ def encode_labels(y):
     Returns
     -------
     classes : ndarray of shape (K,), K >= 2
-        Sorted.
+        Sorted, and of the type that the labels have in y: integers and booleans stay what they are
+        beside missing labels.
     codes : ndarray of int, shape (n,)
         Place in `classes`, -1 for a row without a label.
 
@@ -41,11 +43,42 @@ def encode_labels(y):
     """
     if y is None:
         raise ValueError("fit requires y to be passed, but the target y is None.")
-    # A list of strings and NaN as objects: numpy would make a string "nan" of the NaN.
-    y = column_or_1d(
-        y if hasattr(y, "dtype") or hasattr(y, "to_numpy") else np.asarray(y, dtype=object),
-        warn=True,
-    )
+    y, labelled, known = _known_labels(y)
+    check_classification_targets(known)
+    classes = np.unique(known)
+    if len(classes) == 1:
+        raise ValueError(
+            f"y has one class only ({classes.tolist()[0]!r}), but a classifier needs labelled "
+            "rows of at least two."
+        )
+    full = np.full(len(y), UNLABELLED)
+    full[labelled] = np.searchsorted(classes, known)
+    return classes, full
+
+
+def class_codes(y, classes):
+    """Place of each label in the classes of a fitted estimator, -1 for a row without a label.
+
+    Raises
+    ------
+    ValueError
+        If y has no label at all, or one that is not among the classes.
+    """
+    y, labelled, known = _known_labels(y)
+    strange = set(known.tolist()).difference(classes.tolist())
+    if strange:
+        raise ValueError(
+            f"y has the label {min(strange, key=str)!r}, which is not among the classes that the "
+            f"estimator was fitted on: {classes.tolist()}."
+        )
+    full = np.full(len(y), UNLABELLED)
+    full[labelled] = np.searchsorted(classes, known)
+    return full
+
+
+def _known_labels(y):
+    """y as an array, where it is labelled, and those labels as an array of their own type."""
+    y = column_or_1d(_label_array(y), warn=True)
     labelled = ~is_missing(y)
     if not labelled.any():
         raise ValueError(
@@ -63,16 +96,28 @@ def encode_labels(y):
         known = np.array(known.tolist())
     if known.dtype.kind in "fc":
         assert_all_finite(known, input_name="y")
-    check_classification_targets(known)
-    classes = np.unique(known)
-    if len(classes) == 1:
-        raise ValueError(
-            f"y has one class only ({classes.tolist()[0]!r}), but a classifier needs labelled "
-            "rows of at least two."
-        )
-    full = np.full(len(y), UNLABELLED)
-    full[labelled] = np.searchsorted(classes, known)
-    return classes, full
+    return y, labelled, known
+
+
+def _label_array(y):
+    """y as numpy can hold it without turning labels into others: beside missing ones as objects."""
+    if isinstance(y, np.ma.MaskedArray):
+        return np.where(np.ma.getmaskarray(y), np.array(None), y.data.astype(object))
+    if isinstance(getattr(y, "dtype", None), np.dtype):
+        return y
+    if hasattr(y, "astype"):  # pandas: of its own types numpy would make floats
+        return np.asarray(y.astype(object))
+    if hasattr(y, "to_list"):  # polars
+        return np.array(y.to_list(), dtype=object)
+    # A list of strings and NaN as objects: numpy would make a string "nan" of the NaN.
+    return y if hasattr(y, "to_numpy") else np.asarray(y, dtype=object)
+
+
+def filled(R):
+    """R, with NaN where a masked array is masked; anything else as it is."""
+    if not isinstance(R, np.ma.MaskedArray):
+        return R
+    return np.ma.filled(R.astype(np.float64), np.nan)
 
 
 def is_missing(y):
@@ -99,13 +144,27 @@ def check_weights(sample_weight, X, y, classes):
     """
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    weights = _check_sample_weight(
+        filled(sample_weight), X, dtype=np.float64, ensure_non_negative=True, copy=True
+    )
+    lowest, highest = WEIGHT_RANGE
+    if weights.max() > highest:
+        raise ValueError(
+            f"sample_weight holds {weights.max():g}, but weights count rows and are accepted up to "
+            f"{highest:g}: rescale them to mean 1."
+        )
     labelled = y != UNLABELLED
     mass = np.bincount(y[labelled], weights=weights[labelled], minlength=len(classes))
+    least = classes.tolist()[mass.argmin()]
     if not mass.all():
         raise ValueError(
-            f"sample_weight gives class {classes.tolist()[mass.argmin()]!r} a total weight of 0: "
+            f"sample_weight gives class {least!r} a total weight of 0: "
             "every class needs a labelled row of positive weight."
+        )
+    if mass.min() < lowest:
+        raise ValueError(
+            f"sample_weight gives class {least!r} a total weight of {mass.min():.3g}, but weights "
+            f"count rows, and each class needs at least {lowest:g}: rescale them to mean 1."
         )
     return weights
 
@@ -117,13 +176,15 @@ def row_weights(sample_weight, X, y, classes):
 
 
 def check_groups(groups, X):
-    """Groups as an array with one entry a row of X; None if there are none."""
+    """A copy of groups as an array with one entry per row of X; None if there are none."""
     if groups is None:
         return None
-    groups = np.asarray(groups)
+    if np.ma.is_masked(groups):
+        raise ValueError("groups has masked entries: every row needs a group.")
+    groups = np.array(groups)
     if groups.shape != (X.shape[0],):
         raise ValueError(
-            f"groups has shape {groups.shape}, but X has {X.shape[0]} rows: pass one group a row."
+            f"groups has shape {groups.shape}, but X has {X.shape[0]} rows: pass one group per row."
         )
     return groups
 

@@ -35,9 +35,8 @@ from optuna.visualization.matplotlib import (
 )
 from sklearn.metrics import average_precision_score, log_loss
 
-from cfens_stack import CFEnsemble, CFEnsembleSearch
+from cfens_stack import CFEnsemble, CFEnsembleSearch, read_predictions
 from cfens_stack.datasets import make_predictions
-from cfens_stack.plugins.prediction_tables import read_predictions
 
 PICTURES = {
     "history": plot_optimization_history,

@@ -14,7 +14,14 @@ from sklearn.model_selection import GroupKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 
-from cfens_stack import CFEnsemble, CFEnsembleSearch, CFEnsembleTrainer, StackingPipeline, recommend
+from cfens_stack import (
+    CFEnsemble,
+    CFEnsembleSearch,
+    CFEnsembleTrainer,
+    StackingPipeline,
+    read_predictions,
+    recommend,
+)
 from cfens_stack.datasets import make_predictions
 from cfens_stack.search.space import Param
 
@@ -92,6 +99,18 @@ def stored(what, error, message, name, content=None):
     return Case(what, error, message, call)
 
 
+def read(what, error, message, table, **columns):
+    """A table of predictions; a str is the text of a CSV file."""
+
+    def call(folder):
+        if not isinstance(table, str):
+            return read_predictions(table, **columns)
+        (folder / "table.csv").write_text(table)
+        return read_predictions(folder / "table.csv", **columns)
+
+    return Case(what, error, message, call)
+
+
 def changed(cell, value):
     R_bad = R.copy()
     R_bad[cell] = value
@@ -135,6 +154,10 @@ DATA = [
     fit("sample_weight NaN", ValueError, "Input sample_weight contains NaN", v=weights(np.nan, ROWS == 3)),
     fit("sample_weight zero throughout", ValueError, "Sample weights must contain at least one non-zero number", v=np.zeros(60)),
     fit("sample_weight zero for a class", ValueError, "sample_weight gives class 1 a total weight of 0: every class needs a labelled row of positive weight.", v=weights(0.0, Y == 1)),
+    fit("sample_weight of 1e160", ValueError, "sample_weight holds 1e+160, but weights count rows and are accepted up to 1e+100: rescale them to mean 1.", v=weights(1e160, ROWS == 3)),
+    fit("sample_weight of 1e-320", ValueError, "sample_weight gives class 0 a total weight of 3e-319, but weights count rows, and each class needs at least 1e-100: rescale them to mean 1.", v=np.full(60, 1e-320)),
+    fit("sample_weight with masked entries", ValueError, "Input sample_weight contains NaN", v=np.ma.masked_array(np.ones(60), mask=ROWS == 3)),
+    fit("y with all entries masked", ValueError, "y has no label: every entry is missing. At least one row of each class must be labelled.", y=np.ma.masked_array(Y, mask=True)),
 ]
 
 PARAMETERS = [
@@ -173,10 +196,11 @@ PARAMETERS = [
 COMBINATIONS = [
     fit("strict=True and a value above 1", ValueError, "strict=True accepts probabilities in [0, 1], but 1 cells of R lie outside, the first of value 1.5. Pass probabilities, or strict=False to treat the columns as scores.", changed((0, 0), 1.5), strict=True),
     fit("strict=True and a negative value", ValueError, "strict=True accepts probabilities in [0, 1], but 1 cells of R lie outside, the first of value -2.", changed((0, 0), -2), strict=True),
-    fit("layout='positive' and three classes", ValueError, "layout='positive' means one column a model, the probability of the second of two classes, but y has 3 classes. Pass K columns a model and layout='model-major' or 'class-major'.", y=THREE, layout="positive"),
-    fit("layout='model-major' and 4 columns of 3 classes", ValueError, "layout='model-major' needs 3 columns a model, one a class, but R has 4 columns, which is no multiple of 3.", y=THREE, layout="model-major"),
-    fit("layout='class-major' and 4 columns of 3 classes", ValueError, "layout='class-major' needs 3 columns a model, one a class, but R has 4 columns, which is no multiple of 3.", y=THREE, layout="class-major"),
+    fit("layout='positive' and three classes", ValueError, "layout='positive' means one column per model, the probability of the second of two classes, but y has 3 classes. Pass K columns per model and layout='model-major' or 'class-major'.", y=THREE, layout="positive"),
+    fit("layout='model-major' and 4 columns of 3 classes", ValueError, "layout='model-major' needs 3 columns per model, one for each class, but R has 4 columns, which is not a multiple of 3.", y=THREE, layout="model-major"),
+    fit("layout='class-major' and 4 columns of 3 classes", ValueError, "layout='class-major' needs 3 columns per model, one for each class, but R has 4 columns, which is not a multiple of 3.", y=THREE, layout="class-major"),
     fit("columns that can be read both ways", ValueError, "layout='auto' is ambiguous: the 4 columns sum to 1 for 2 classes both model by model and class by class. Pass layout='model-major' … or layout='class-major'.", np.tile([0.3, 0.7, 0.7, 0.3], (60, 1))),
+    fit("columns that may be read both ways by chance", ValueError, "layout='auto' is ambiguous: only 1 pairs of predictions tell whether two columns are two models or the two classes of one, and they sum to 1, as the two classes would. Pass layout='positive' if each column is a model of its own, or 'model-major' or 'class-major' if each model has a column for each class.", np.where(ROWS[:, None] == 0, [0.3, 0.7], np.where((ROWS < 30)[:, None], [0.2, np.nan], [np.nan, 0.4]))),
     fit("a confidence that is negative", ValueError, "returned values that are negative, not finite or all zero where R has predictions: return numbers >= 0, some of them positive.", confidence=lambda R, y: -np.ones(R.shape)),
     fit("a confidence that is NaN", ValueError, "returned values that are negative, not finite or all zero where R has predictions", confidence=lambda R, y: np.full(R.shape, np.nan)),
     fit("a confidence of another shape", ValueError, "returned shape (60,), but R has shape (60, 4): the shapes must agree.", confidence=lambda R, y: np.ones(len(R))),
@@ -214,8 +238,9 @@ PIPELINE = [
     stack("a class of fewer rows than folds", ValueError, "Class 1 has 2 rows, too few for cv=3 folds with one in each. Pass cv=2 or less, a splitter of your own, or more rows of that class.", y=(ROWS < 2).astype(int)),
     stack("sample_weight too short", ValueError, "sample_weight.shape == (3,), expected (60,)", v=np.ones(3)),
     stack("sample_weight zero for a class", ValueError, "sample_weight gives class 1 a total weight of 0: every class needs a labelled row of positive weight.", v=1 - Y),
-    stack("groups too short", ValueError, "groups has shape (5,), but X has 60 rows: pass one group a row.", groups=np.zeros(5)),
-    stack("groups two-dimensional", ValueError, "groups has shape (60, 2), but X has 60 rows: pass one group a row.", groups=np.zeros((60, 2))),
+    stack("groups too short", ValueError, "groups has shape (5,), but X has 60 rows: pass one group per row.", groups=np.zeros(5)),
+    stack("groups with masked entries", ValueError, "groups has masked entries: every row needs a group.", groups=np.ma.masked_array(Y, mask=ROWS == 3)),
+    stack("groups two-dimensional", ValueError, "groups has shape (60, 2), but X has 60 rows: pass one group per row.", groups=np.zeros((60, 2))),
     stack("fewer groups than folds", ValueError, "groups has 2 different values, too few for cv=3 folds. Pass a smaller cv.", groups=Y),
     stack("a splitter of groups without groups", ValueError, "The 'groups' parameter should not be None.", cv=GroupKFold(3)),
     stack("no base model", ValueError, "Got estimators=[], which has no base model: pass a list of (name, estimator).", estimators=[]),
@@ -250,7 +275,7 @@ PIPELINE = [
 SEARCH = [
     search("R without any prediction", ValueError, "R has no prediction at all: every cell is NaN, so no model has scored a row.", np.full((60, 4), np.nan)),
     search("more folds than rows of a class", ValueError, "Class 0 has 30 rows, too few for cv=200 folds with one in each. Pass cv=30 or less", cv=200),
-    search("groups too short", ValueError, "groups has shape (6,), but X has 60 rows: pass one group a row.", groups=np.zeros(6)),
+    search("groups too short", ValueError, "groups has shape (6,), but X has 60 rows: pass one group per row.", groups=np.zeros(6)),
     search("n_trials 0", ValueError, "The 'n_trials' parameter of CFEnsembleSearch must be an int in the range [1, inf) or None. Got 0 instead.", n_trials=0),
     search("neither n_trials nor timeout", ValueError, "n_trials=None needs a timeout in seconds, or the search would never end.", n_trials=None),
     search("timeout 0", ValueError, "The 'timeout' parameter of CFEnsembleSearch must be a float in the range (0.0, inf) or None. Got 0 instead.", timeout=0),
@@ -269,6 +294,8 @@ SEARCH = [
     search("space of names", ValueError, "space has 'latent_dim', but its entries are Param objects, each named like a parameter of CFEnsemble.", space=["latent_dim"]),
     search("space of a parameter that is none", ValueError, "space has Param(name='depth', …), but its entries are Param objects, each named like a parameter of CFEnsemble.", space=[Param("depth", low=1, high=3)]),
     search("storage a word", ValueError, "storage='trials' is neither a URL nor a journal file: pass 'sqlite:///trials.db', a path that ends in .log, .journal, .jsonl, 'journal:///path', or 'postgresql+psycopg://user@host/database'.", storage="trials"),
+    search("a database URL without its scheme", ValueError, "storage='me:***@host/db' is neither a URL nor a journal file: pass 'sqlite:///trials.db', …", storage="me:s3cret@host/db"),
+    search("the connection string of a driver", ValueError, "storage='host=localhost user=me password=*** dbname=db' is neither a URL nor a journal file: …", storage="host=localhost user=me password=s3cret dbname=db"),
     search("a database URL that is none", ValueError, "storage='postgresql://me:***@host:port/db' is not the URL of a database: pass 'sqlite:///trials.db' or 'postgresql+psycopg://user@host:port/database', special characters of a password percent-encoded.", storage="postgresql://me:s3cret@host:port/db"),
     stored("a journal in a folder that is not there", FileNotFoundError, "No such file or directory: …trials.log", "absent/trials.log"),
     stored("a journal that is another file", ValueError, "is a file that does not begin like a journal of Optuna, and is left as it is: pass a new path, or move it away.", "notes.log", b"first line\nsecond line\n"),
@@ -277,6 +304,19 @@ SEARCH = [
     stored("a sqlite file in a folder that is not there", ValueError, "cannot be opened: unable to open database file. Pass a database that can be reached", "absent/trials.db"),
     Case("predict with refit=False", AttributeError, "This 'CFEnsembleSearch' has no attribute 'predict'", lambda _: CFEnsembleSearch(2, cv=3, refit=False).fit(R, Y).predict(R)),
     Case("predict before fit", NotFittedError, "This CFEnsembleSearch instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: CFEnsembleSearch().predict(R)),
+]
+
+TABLES = [
+    read("a matrix", TypeError, "table is of type ndarray: pass the path of a file, or a data frame.", R),
+    read("a column that is not there", ValueError, "The table has no column 'y'; it has a, b, c, d.", FRAME, label="y"),
+    read("a column of text", ValueError, "The table: column 'e' is not numeric. Name it in label=, fold=, id= or ignore=, or the predictions in models=.", FRAME.assign(e="x")),
+    read("a column twice", ValueError, "column 'a' is there, or asked for, more than once.", "a,b,a\n0.1,0.2,0.3\n"),
+    read("a column without a name", ValueError, "has a column without a name, perhaps of row numbers: pass id='' or models=.", ",a\n1,0.2\n"),
+    read("no row", ValueError, "has no rows.", "a,b\n"),
+    read("only other columns", ValueError, "The table has no column of predictions.", FRAME, ignore=list("abcd")),
+    read("weights that are negative", ValueError, "The table: column 'w' of weights is negative, infinite or missing in some rows.", FRAME.assign(w=-1.0), weight="w"),
+    Case("a file that is not there", FileNotFoundError, "There is no file '…absent.csv'.", lambda folder: read_predictions(folder / "absent.csv")),
+    Case("a file of another kind", ValueError, "table='…table.xlsx' ends in '.xlsx'; valid are .csv, .parquet, .pq, .npz.", lambda folder: read_predictions(folder / "table.xlsx")),
 ]
 
 # fmt: on
@@ -288,4 +328,5 @@ SECTIONS = {
     "New rows: `predict`, `predict_proba`, `transform`, `reconstruct`": NEW_ROWS,
     "`StackingPipeline`": PIPELINE,
     "`CFEnsembleSearch`": SEARCH,
+    "`read_predictions`": TABLES,
 }

@@ -44,6 +44,7 @@ def test_every_parameter_has_a_bad_value_here():
     assert named == CFEnsemble().get_params().keys()
 
 
+@pytest.mark.filterwarnings("ignore:layout='auto' takes:UserWarning")
 @pytest.mark.parametrize("value", [-0.5, 1.5, 1e6])
 def test_finite_values_outside_the_unit_interval_are_accepted_by_default(value):
     R_odd = changed((0, 0), value)

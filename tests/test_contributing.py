@@ -50,6 +50,18 @@ def test_the_map_lists_every_file():
             assert name in listed, f"{name} is not in CONTRIBUTING's map"
 
 
+def test_no_file_names_the_host_of_a_package_index():
+    """Packages come from whatever index pip is set up with."""
+    hosts = [f"{name}.org" for name in ("py" + "pi", "python" + "hosted", "ana" + "conda")]
+    folders = ("cfens_stack", "tests", "docs", "recipes", "bench")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    paths = [p for p in [*paths, *ROOT.glob("*.*")] if p.suffix in {".py", ".md", ".toml", ".txt"}]
+    for path in [*paths, ROOT / "Makefile", ROOT / ".ci" / "run"]:
+        if "_build" not in path.parts:
+            text = path.read_text(encoding="utf-8")
+            assert not [host for host in hosts if host in text], path
+
+
 def test_no_file_has_outgrown_its_room():
     for path in PACKAGE.rglob("*.py"):
         n_lines = len(path.read_text(encoding="utf-8").splitlines())

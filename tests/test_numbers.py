@@ -43,6 +43,7 @@ def ill_conditioned():
 TRAINERS = ["als", "pytorch"] if find_spec("torch") else ["als"]
 
 
+@pytest.mark.filterwarnings("ignore:layout='auto' takes:UserWarning")
 @pytest.mark.parametrize("lambda_reg", [1e-8, 1e-2, 1e8])
 @pytest.mark.parametrize("link", ["logit", "identity"])
 @pytest.mark.parametrize("trainer", TRAINERS)

@@ -27,6 +27,8 @@ from cfens_stack.datasets import make_predictions
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:layout='auto' takes:UserWarning"),
+    pytest.mark.filterwarnings("ignore:layout='auto' found no groups:UserWarning"),
     pytest.mark.filterwarnings("ignore:Columns .* have no prediction:UserWarning"),
 ]
 TRAINERS = ["als", "pytorch"] if find_spec("torch") else ["als"]

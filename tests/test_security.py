@@ -16,7 +16,7 @@ from sklearn.naive_bayes import GaussianNB
 import cfens_stack
 from cfens_stack import CFEnsemble, CFEnsembleSearch, StackingPipeline
 from cfens_stack.datasets import make_predictions
-from cfens_stack.search.storage import hide_password
+from cfens_stack.search.passwords import hide_password, without_secrets
 
 DATA = make_predictions(100, 4, random_state=0)
 SOURCES = sorted(Path(cfens_stack.__file__).parent.rglob("*.py"))
@@ -37,7 +37,7 @@ def test_no_source_loads_code_or_makes_temporary_files(path):
 
 
 def test_a_pickle_inside_a_table_of_predictions_is_not_loaded(tmp_path):
-    from cfens_stack.plugins.prediction_tables import read_predictions
+    from cfens_stack import read_predictions
 
     class Harmful:
         def __reduce__(self):
@@ -55,6 +55,16 @@ URLS = [
     "postgresql+psycopg://me:s3c/s3cret:s3cret@host:5432/db",
     "postgresql+psycopg://host/db?user=me&password=s3cret",
     "mysql+pymysql://host/db?passwd=s3cret&user=me",
+    "mssql+pyodbc:///?odbc_connect=DRIVER%3D%7BX%7D%3BUID%3Dme%3BPWD%3Ds3cret",
+    "postgresql+psycopg://host/db?sslkey=s3cret",
+    "jdbc:sqlserver://host;user=me;password=s3cret",
+    "postgresql+psycopg://host=localhost password=s3cret",
+    "me:s3cret@host/db",
+    "//me:s3cret@host:5432/db",
+    "postgresql:me:s3cret@host/db",
+    "DRIVER={SQL Server};SERVER=host;UID=me;PWD={s3c;s3cret};DATABASE=db",
+    "host=localhost user=me password='s3cr \\'s3cret' dbname=db",
+    "SERVER=host;PWD=s3c s3cret;UID=me",
 ]
 
 
@@ -78,10 +88,37 @@ def test_passwords_do_not_show(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite:///trials.db", "postgresql://me@host/db", "trials.journal", None]
+    "url",
+    [
+        "sqlite:///trials.db",
+        "sqlite:////runs/rate=0.1/trials.db",
+        "postgresql://me@host/db",
+        "postgresql://me@[::1]:5432/db",
+        "trials.journal",
+        "runs/rate=0.1/trials.log",
+        "journal:///runs/trials.log",
+        r"C:\runs\trials.log",
+        None,
+    ],
 )
 def test_what_has_no_password_is_left_as_it_is(url):
     assert hide_password(url) is url
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            "postgresql://me:s3cret@host:5432/db?sslmode=require",
+            "postgresql://me:***@host:5432/db?***",
+        ),
+        ("mssql+pyodbc:///?odbc_connect=PWD%3Ds3cret", "mssql+pyodbc:///?***"),
+        ("me:s3cret@host/db", "me:***@host/db"),
+        ("host=h user=me password='s3 cret' dbname=db", "host=h user=me password=*** dbname=db"),
+    ],
+)
+def test_user_host_port_and_database_show(url, shown):
+    assert without_secrets(url) == shown
 
 
 @pytest.mark.parametrize(

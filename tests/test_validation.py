@@ -16,7 +16,15 @@ from sklearn.naive_bayes import GaussianNB
 
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
-from cfens_stack.validation import encode_labels, is_missing, warn_user
+from cfens_stack.validation import (
+    check_groups,
+    check_weights,
+    class_codes,
+    encode_labels,
+    filled,
+    is_missing,
+    warn_user,
+)
 
 CODES = [0, 1, 1, 0, -1, 1]
 SPELLINGS = {
@@ -31,15 +39,97 @@ SPELLINGS = {
     "pandas object": pd.Series(["a", "b", "b", "a", None, "b"], dtype=object),
     "pandas category of strings": pd.Series(["a", "b", "b", "a", None, "b"], dtype="category"),
     "pandas category of numbers": pd.Series([3, 7, 7, 3, None, 7], dtype="category"),
+    "masked array": np.ma.masked_array([0, 1, 1, 0, 1, 1], mask=[0, 0, 0, 0, 1, 0]),
+    "masked array of strings": np.ma.masked_array(list("abbaab"), mask=[0, 0, 0, 0, 1, 0]),
+    "frame of one column": pd.DataFrame({"y": pd.array([0, 1, 1, 0, None, 1], dtype="Int64")}),
 }
 
 
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
 @pytest.mark.parametrize("y", SPELLINGS.values(), ids=SPELLINGS.keys())
 def test_every_spelling_of_a_missing_label(y):
     classes, codes = encode_labels(y)
     np.testing.assert_array_equal(codes, CODES)
     assert len(classes) == 2
     assert classes.dtype != object
+
+
+@pytest.mark.parametrize(
+    ("labels", "dtype"),
+    [
+        ([False, True], "boolean"),
+        ([3, 7], "Int64"),
+        ([3, 7], "category"),
+        ([False, True], "category"),
+        (["a", "b"], "string"),
+        (["a", "b"], "category"),
+    ],
+)
+@pytest.mark.parametrize("missing", [True, False])
+def test_pandas_labels_stay_what_they_are(labels, dtype, missing):
+    """Booleans once became 0.0 and 1.0, and integers floats."""
+    y = pd.Series([labels[1], labels[0], None if missing else labels[0], labels[1]], dtype=dtype)
+    classes, _ = encode_labels(y)
+    assert classes.tolist() == labels
+    assert {type(label) for label in classes.tolist()} == {type(labels[0])}
+
+
+def test_labels_of_polars_stay_what_they_are():
+    polars = pytest.importorskip("polars")
+    for labels in ([False, True], [3, 7], ["a", "b"]):
+        classes, codes = encode_labels(polars.Series([*labels, None]))
+        assert classes.tolist() == labels
+        assert {type(label) for label in classes.tolist()} == {type(labels[0])}
+        assert codes.tolist() == [0, 1, -1]
+
+
+def test_codes_of_known_classes():
+    classes = np.array(["a", "b", "c"])
+    np.testing.assert_array_equal(class_codes(["c", None, "a", "c"], classes), [2, -1, 0, 2])
+    np.testing.assert_array_equal(class_codes(["c", "c"], classes), [2, 2])  # of one class only
+    with pytest.raises(ValueError, match=r"y has the label 'd', which is not among .*'a', 'b'"):
+        class_codes(["a", "d"], classes)
+    with pytest.raises(ValueError, match=r"y has the label 0, which is not among"):
+        class_codes([0, 1], classes)
+
+
+def test_masked_cells_are_missing():
+    R = np.ma.masked_array([[0.2, 0.4], [0.6, 0.8]], mask=[[0, 1], [0, 0]])
+    np.testing.assert_array_equal(filled(R), [[0.2, np.nan], [0.6, 0.8]])
+    np.testing.assert_array_equal(filled(np.ma.masked_array([1, 2], mask=[1, 0])), [np.nan, 2])
+    assert type(filled(R)) is np.ndarray
+    assert R.data[0, 1] == 0.4
+    plain = np.ones((2, 2))
+    assert filled(plain) is plain
+
+
+def test_masked_weights_and_groups_are_refused():
+    y, classes = np.array([0, 1, 0, 1]), np.array([0, 1])
+    masked = np.ma.masked_array([1.0, 2.0, 1.0, 1.0], mask=[0, 1, 0, 0])
+    with pytest.raises(ValueError, match="sample_weight contains NaN"):
+        check_weights(masked, y, y, classes)
+    with pytest.raises(ValueError, match="groups has masked entries"):
+        check_groups(masked, y)
+
+
+def test_weights_and_groups_are_copies():
+    """`refit_meta` uses them again, whatever the caller has made of the arrays since."""
+    y, weights = np.array([0, 1, 0, 1]), np.ones(4)
+    kept, groups = check_weights(weights, y, y, np.array([0, 1])), check_groups(weights, y)
+    weights[:] = 7.0
+    assert kept.tolist() == groups.tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize(("size", "middle"), [(1e-90, 1e-20), (1e90, 1e20)])
+def test_the_size_of_weights_reaches_no_limit_of_floats(size, middle):
+    """Far from 1 either the labels or the penalty count alone, and results differ no more."""
+    data = make_predictions(200, 4, missing=0.1, random_state=0)
+    P = [
+        CFEnsemble(aggregator_reg=1.0).fit(data.R, data.y, np.full(200, s)).predict_proba(data.R)
+        for s in (size, middle)
+    ]
+    np.testing.assert_allclose(*P, rtol=1e-6)
+    assert np.ptp(P[0][:, 1]) > 0.05  # beyond the range it was one number for all rows
 
 
 @pytest.mark.parametrize(

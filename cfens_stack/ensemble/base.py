@@ -36,7 +36,7 @@ from cfens_stack.ensemble.summary import ensemble_summary
 from cfens_stack.html import FittedSummaryMixin
 from cfens_stack.kernels.blocks import blocks, one_blas_thread
 from cfens_stack.kernels.ridge import fold_in
-from cfens_stack.validation import check_weights, encode_labels, warn_user
+from cfens_stack.validation import check_weights, encode_labels, filled, warn_user
 
 PREDICT_BLOCK_ROWS = 16384
 SMALL_WEIGHT = 0.1
@@ -214,6 +214,7 @@ class BaseCFEnsemble(
         if isinstance(R, Partitions):
             self._note_columns(R)
             return R
+        R = filled(R)
         if too_large_to_copy(R) and not self._needs_all_rows:
             validate_data(self, R, reset=True, skip_check_array=True)
             return by_row_blocks(R)
@@ -286,6 +287,7 @@ class BaseCFEnsemble(
     def _by_blocks(self, function, R):
         """function(R[rows]) of one block of checked rows after another, as one array."""
         check_is_fitted(self)
+        R = filled(R)
         if too_large_to_copy(R):
             validate_data(self, R, reset=False, skip_check_array=True)
             slices = row_slices(R)

@@ -1,21 +1,21 @@
-"""What the columns of R mean: which model and which class each belongs to, equation (8) of the
-design.
+"""What the columns of R mean: which model and which class each belongs to, equation (8) of
+docs/method.md.
 """
 
-import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cfens_stack.kernels.blocks import blocks
-
-logger = logging.getLogger(__name__)
+from cfens_stack.validation import warn_user
 
 LAYOUTS = ("auto", "positive", "model-major", "class-major", "scores")
 CLASS_ORDERS = ("model-major", "class-major")
-SUM_TOLERANCE = (
-    1e-3  # of probabilities and their sums over classes: float32, or a table with three decimals
-)
+# Of probabilities and their sums over classes: float32, or a table with three decimals.
+SUM_TOLERANCE = 1e-3
+# Pairs of predictions that sum to 1 before two columns count as the two classes of one model. By
+# chance hard labels of two models do in up to half of the rows, other predictions in about .5 %.
+ENOUGH_PAIRS = 10
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Layout:
     Attributes
     ----------
     kind : {"positive", "model-major", "scores"}
-        After `columns` has been applied: one column a model, K columns a model in class order, or
-        columns without a class.
+        After `columns` has been applied: one column per model, K columns per model in class order,
+        or columns without a class.
     columns : ndarray of int, shape (q,)
         Columns of R to use, in model-major order.
     n_outputs : int
-        Columns a model: 1 or K.
+        Columns per model: 1 or K.
     mirrors : ndarray of int, shape (q,), or None
         Columns of R that repeat what `columns` say, as 1 - r: those of the first of two classes.
     """
@@ -67,9 +67,9 @@ def find_layout(R, n_classes, layout):
         NaN where missing.
     n_classes : int
     layout : {"auto", "positive", "model-major", "class-major", "scores"}
-        "auto": values outside [0, 1] make scores, with a logged warning if only some columns have
-        them; columns that sum to 1 within every model make K columns a model; else one column a
-        model with two classes, and scores, with a logged warning, with more.
+        "auto": values outside [0, 1] make scores, with a warning if only some columns have them;
+        columns that sum to 1 within every model make K columns per model; else one column per
+        model with two classes, and scores, with a warning, with more.
 
     Returns
     -------
@@ -78,7 +78,8 @@ def find_layout(R, n_classes, layout):
     Raises
     ------
     ValueError
-        If the layout stated does not fit the number of columns, or "auto" finds two readings.
+        If the layout stated does not fit the number of columns, or "auto" finds two readings, or
+        too few rows to tell them apart.
     """
     sums = layout_sums(R, n_classes) if layout == "auto" else None
     return layout_from_sums(sums, R.shape[1], n_classes, layout)
@@ -101,7 +102,7 @@ def layout_sums(R, n_classes):
     orders = []
     if m % n_classes == 0:
         orders = [
-            _one_column_a_class(np.arange(m), n_classes, order).columns for order in CLASS_ORDERS
+            _one_column_per_class(np.arange(m), n_classes, order).columns for order in CLASS_ORDERS
         ]
     for rows in blocks(len(R)):
         R_b = R[rows]
@@ -122,18 +123,18 @@ def layout_from_sums(sums, m, K, layout):
     if layout == "positive":
         if K > 2:
             raise ValueError(
-                "layout='positive' means one column a model, the probability of the second of "
-                f"two classes, but y has {K} classes. Pass K columns a model and "
+                "layout='positive' means one column per model, the probability of the second of "
+                f"two classes, but y has {K} classes. Pass K columns per model and "
                 "layout='model-major' or 'class-major'."
             )
         return Layout("positive", everything, 1)
     if layout in CLASS_ORDERS:
         if m % K:
             raise ValueError(
-                f"layout={layout!r} needs {K} columns a model, one a class, but R has {m} "
-                f"columns, which is no multiple of {K}."
+                f"layout={layout!r} needs {K} columns per model, one for each class, but R has {m} "
+                f"columns, which is not a multiple of {K}."
             )
-        return _one_column_a_class(everything, K, layout)
+        return _one_column_per_class(everything, K, layout)
     return _read_layout(sums, K)
 
 
@@ -148,7 +149,7 @@ def _read_layout(sums, K):
     if m % K == 0:
         fits = (complete > 0) & (violated == 0)
         readings = [
-            _one_column_a_class(everything, K, layout) for layout in np.array(CLASS_ORDERS)[fits]
+            _one_column_per_class(everything, K, layout) for layout in np.array(CLASS_ORDERS)[fits]
         ]
         if len(readings) == 2 and m > K:
             raise ValueError(
@@ -158,40 +159,62 @@ def _read_layout(sums, K):
             )
     if K == 2:
         if not readings:
+            _warn_of_nearly_mirrored_columns(complete, violated)
             return Layout("positive", everything, 1)
+        _refuse_few_pairs(complete[fits].max())
         pairs = readings[0].columns
         return Layout("positive", pairs[1::2], 1, mirrors=pairs[::2])
     if not readings:
-        logger.warning(
-            "layout='auto' found no groups of %d columns that sum to 1 among the %d columns of R "
-            "and takes them for scores without a class. Pass layout='model-major' or "
+        warn_user(
+            f"layout='auto' found no groups of {K} columns that sum to 1 among the {m} columns of "
+            "R and takes them for scores without a class. Pass layout='model-major' or "
             "'class-major' if they are probabilities of the classes, or layout='scores' to "
             "confirm.",
-            K,
-            m,
         )
         return Layout("scores", everything, 1)
     return readings[0]
 
 
+def _refuse_few_pairs(n_pairs):
+    """A handful of pairs that sum to 1 may be chance; more than two classes need no such check,
+    since their columns have no other reading as probabilities.
+    """
+    if n_pairs < ENOUGH_PAIRS:
+        raise ValueError(
+            f"layout='auto' is ambiguous: only {n_pairs} pairs of predictions tell whether two "
+            "columns are two models or the two classes of one, and they sum to 1, as the two "
+            "classes would. Pass layout='positive' if each column is a model of its own, or "
+            "'model-major' or 'class-major' if each model has a column for each class."
+        )
+
+
+def _warn_of_nearly_mirrored_columns(complete, violated):
+    for c, v in zip(complete, violated, strict=True):
+        if c >= ENOUGH_PAIRS and v <= 0.1 * c:
+            warn_user(
+                f"layout='auto' takes each column of R for a model of its own, although {c - v} of "
+                f"{c} pairs of predictions sum to 1, as the two classes of one model would. Pass "
+                "layout='model-major' or 'class-major' if each model has a column for each class "
+                "(and look at the other rows), or layout='positive' to confirm.",
+            )
+            return
+
+
 def _warn_of_mixed_columns(observed, outside):
     within = (outside == 0) & (observed > 0)
     if within.any():
-        logger.warning(
-            "layout='auto' takes all %d columns of R for scores, because %d of them have values "
-            "outside [0, 1], the first at index %d, while %d look like probabilities. If "
+        warn_user(
+            f"layout='auto' takes all {len(outside)} columns of R for scores, because "
+            f"{(outside > 0).sum()} of them have values outside [0, 1], the first at index "
+            f"{(outside > 0).argmax()}, while {within.sum()} look like probabilities. If "
             "features stand among the predictions, as under "
             "StackingClassifier(passthrough=True), set passthrough=False or put a "
             "ColumnTransformer that selects the predictions before the ensemble with "
             "make_pipeline. Pass layout='scores' to confirm.",
-            len(outside),
-            (outside > 0).sum(),
-            (outside > 0).argmax(),
-            within.sum(),
         )
 
 
-def _one_column_a_class(everything, K, layout):
+def _one_column_per_class(everything, K, layout):
     if layout == "class-major":
         everything = everything.reshape(K, -1).T.ravel()
     return Layout("model-major", everything, K)

@@ -1,28 +1,28 @@
-"""Tables of predictions written by any tool: CSV, Parquet or npz."""
+"""Tables of predictions written by any tool: CSV, Parquet, npz or a data frame."""
 
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 
+from cfens_stack.plugins.other_columns import warn_of_other_columns
+from cfens_stack.plugins.table_files import open_table
 from cfens_stack.validation import is_missing
-
-SUFFIXES = (".csv", ".parquet", ".pq", ".npz")
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionTable:
-    """Predictions of base models, with what else the file held.
+    """Predictions of base models, with what else the table held.
 
     Attributes
     ----------
     R : ndarray of float64, shape (n, m)
         NaN where a model did not score the row.
     y, folds : ndarray of shape (n,) or None
-        As in the file; NaN, None or pandas.NA where there is no label.
+        As in the table; NaN, None or pandas.NA where there is no label.
     sample_weight : ndarray of float64, shape (n,), or None
     model_names : list of str, length m
+    ids : ndarray of shape (n,) or None
+        Names of the rows.
     """
 
     R: np.ndarray
@@ -30,6 +30,7 @@ class PredictionTable:
     sample_weight: np.ndarray | None
     folds: np.ndarray | None
     model_names: list
+    ids: np.ndarray | None = None
 
     def __str__(self):
         labelled = (
@@ -41,20 +42,24 @@ class PredictionTable:
         return f"{n} rows, {m} model columns, {np.isnan(self.R).mean():.1%} of cells missing, {labelled}"
 
 
-def read_predictions(path, *, label=None, weight=None, fold=None, models=None):
-    """Read a table of predictions: a row an instance, a column a model (K columns a model for K > 2
-    classes).
+def read_predictions(table, *, label=None, weight=None, fold=None, id=None, ignore=(), models=None):
+    """Read a table of predictions: one row per instance, one column per model (K columns per model
+    for K > 2 classes).
 
     Parameters
     ----------
-    path : str or path-like
-        .csv, .parquet, .pq or .npz. An npz file holds `R` of shape (n, m), optionally `model_names`
-        of shape (m,), and arrays of shape (n,) under the names given below; no arrays of objects.
-    label, weight, fold : str, default=None
-        Columns of labels (empty, NA and the like: unknown), of sample weights, and of the fold a
-        row was held out in.
+    table : str, path-like or DataFrame
+        A data frame (pandas, polars), or a file: .csv, .parquet, .pq or .npz. An npz file holds `R`
+        of shape (n, m), optionally `model_names` of shape (m,), and arrays of shape (n,) under the
+        names given below; no arrays of objects.
+    label, weight, fold, id : str, default=None
+        Columns of labels (empty, NA and the like: unknown), of sample weights, of the fold a row
+        was held out in, and of the names or numbers of the rows.
+    ignore : sequence of str, default=()
+        Columns that are left out.
     models : list of str, default=None
-        Columns of predictions, in this order. None: all that are not named above.
+        Columns of predictions, in this order. None: all that are not named above; a warning names
+        those that do not look like predictions.
 
     Returns
     -------
@@ -68,114 +73,83 @@ def read_predictions(path, *, label=None, weight=None, fold=None, models=None):
     ValueError
         Unknown suffix; no rows; a column absent, unnamed, named twice or not numeric; a weight
         negative or missing.
+    TypeError
+        If the table is neither a path nor a data frame.
+
+    Warns
+    -----
+    UserWarning
+        If, without `models`, a column has values outside [0, 1] or numbers the rows while others
+        do not, or tells the label of every row.
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from cfens_stack import read_predictions
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "predictions.npz")
     ...     np.savez(path, R=[[0.2, 0.1], [0.9, np.nan], [0.4, 0.6]], y=[0, 1, np.nan])
     ...     print(read_predictions(path, label="y"))
     3 rows, 2 model columns, 16.7% of cells missing, 66.7% of rows labelled
     """
-    if (path := Path(path)).suffix.lower() not in SUFFIXES:
-        raise ValueError(
-            f"path={str(path)!r} ends in {path.suffix!r}; valid are {', '.join(SUFFIXES)}."
-        )
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {str(path)!r}.")
-    others = [name for name in (label, weight, fold) if name is not None]
-    frame = _read_npz(path, others) if path.suffix.lower() == ".npz" else _read_frame(path)
-    models = [name for name in frame if name not in others] if models is None else list(models)
-    _check_names(path, frame, models, others)
-    weights = None if weight is None else _numbers(path, frame, weight)
+    ignore = [ignore] if isinstance(ignore, str) else list(ignore)
+    parts = [name for name in (label, weight, fold, id) if name is not None]
+    where, frame = open_table(table, parts)
+    others = [*parts, *ignore]
+    taken = [name for name in frame if name not in others] if models is None else list(models)
+    _check_names(where, frame, taken, others)
+    weights = None if weight is None else _numbers(where, frame, weight)
     if weights is not None and not ((weights >= 0) & np.isfinite(weights)).all():
         raise ValueError(
-            f"{path}: column {weight!r} of weights is negative, infinite or missing in some rows."
+            f"{where}: column {weight!r} of weights is negative, infinite or missing in some rows."
         )
+    R = np.column_stack([_numbers(where, frame, name) for name in taken])
+    y = None if label is None else _labels(frame[label])
+    if models is None:
+        warn_of_other_columns(where, R, y, taken)
     return PredictionTable(
-        R=np.column_stack([_numbers(path, frame, name) for name in models]),
-        y=None if label is None else frame[label].to_numpy(),
+        R=R,
+        y=y,
         sample_weight=weights,
         folds=None if fold is None else frame[fold].to_numpy(),
-        model_names=models,
+        model_names=[str(name) for name in taken],
+        ids=None if id is None else _labels(frame[id]),
     )
 
 
-def _read_frame(path):
-    pandas = needed("pandas")
-    if path.suffix.lower() != ".csv":
-        needed("pyarrow")
-        return pandas.read_parquet(path, engine="pyarrow")
-    exact = tuple(map(int, pandas.__version__.split(".")[:2])) >= (
-        3,
-        1,
-    )  # the default is, the argument deprecated
-    frame = pandas.read_csv(path, **({} if exact else {"float_precision": "round_trip"}))
-    names = pandas.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).iloc[0]
-    return frame.set_axis(names.tolist(), axis=1)  # read_csv makes a, a.1 of two columns called a
-
-
-def _read_npz(path, others):
-    pandas = needed("pandas")
-    with np.load(path, allow_pickle=False) as arrays:
-        if "R" not in arrays:
-            raise ValueError(f"{path} has no array 'R' of predictions; it has {', '.join(arrays)}.")
-        if (R := arrays["R"]).ndim != 2:
-            raise ValueError(f"{path}: R has shape {R.shape}; it must be (rows, models).")
-        names = (
-            arrays["model_names"].tolist()
-            if "model_names" in arrays
-            else [f"model{u}" for u in range(R.shape[1])]
-        )
-        if len(names) != R.shape[1]:
-            raise ValueError(f"{path}: {len(names)} model_names for the {R.shape[1]} columns of R.")
-        found = {name: arrays[name] for name in others if name in arrays}
-    for name, array in found.items():
-        if array.shape != R.shape[:1]:
-            raise ValueError(
-                f"{path}: array {name!r} has shape {array.shape}; it must be ({len(R)},), as R "
-                "has rows."
-            )
-    return pandas.concat(
-        [pandas.DataFrame(R, columns=names), pandas.DataFrame(found, index=range(len(R)))], axis=1
-    )
-
-
-def needed(package):
-    """The package, imported; an ImportError names the extra that installs it."""
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f"This file needs {package}: pip install 'cfens-stack[recipes]'."
-        ) from error
-
-
-def _check_names(path, frame, models, others):
+def _check_names(where, frame, models, others):
     columns, names = list(frame), [*models, *others]
     absent = [name for name in names if name not in columns]
     if absent:
         raise ValueError(
-            f"{path} has no column {absent[0]!r}; it has {', '.join(map(str, columns))}."
+            f"{where} has no column {absent[0]!r}; it has {', '.join(map(str, columns))}."
         )
     twice = [name for name in names if names.count(name) > 1 or columns.count(name) > 1]
     if twice:
-        raise ValueError(f"{path}: column {twice[0]!r} is there, or asked for, more than once.")
+        raise ValueError(f"{where}: column {twice[0]!r} is there, or asked for, more than once.")
     if "" in models:
         raise ValueError(
-            f"{path} has a column without a name, perhaps of row numbers: pass models=."
+            f"{where} has a column without a name, perhaps of row numbers: pass id='' or models=."
         )
     if not (models and len(frame)):
-        raise ValueError(f"{path} has no {'rows' if models else 'column of predictions'}.")
+        raise ValueError(f"{where} has no {'rows' if models else 'column of predictions'}.")
 
 
-def _numbers(path, frame, name):
+def _numbers(where, frame, name):
     """A column as float64, NaN where missing."""
     column = frame[name]
     if column.dtype.kind not in "biuf" and not column.isna().all():
         raise ValueError(
-            f"{path}: column {name!r} is not numeric. Name the predictions in models=, or the "
-            "others."
+            f"{where}: column {name!r} is not numeric. Name it in label=, fold=, id= or ignore=, "
+            "or the predictions in models=."
         )
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _labels(column):
+    """A column as an array; of its own types with gaps pandas itself would make floats."""
+    own = not isinstance(column.dtype, np.dtype)
+    objects = own and (column.dtype.kind == "O" or column.isna().any())
+    return column.astype(object).to_numpy() if objects else column.to_numpy()

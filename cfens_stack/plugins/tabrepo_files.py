@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cfens_stack.plugins.prediction_tables import PredictionTable, needed
+from cfens_stack.plugins.prediction_tables import PredictionTable
+from cfens_stack.plugins.table_files import needed
 
 
 def prediction_matrix(predictions):

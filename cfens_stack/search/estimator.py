@@ -20,6 +20,7 @@ from cfens_stack.ensemble.layout import find_layout
 from cfens_stack.guide.guidance import recommend
 from cfens_stack.html import FittedSummaryMixin
 from cfens_stack.search.evaluation import fingerprint, make_evaluation
+from cfens_stack.search.passwords import hide_password
 from cfens_stack.search.pruning import FoldPruner
 from cfens_stack.search.selection import (
     SELECTIONS,
@@ -29,7 +30,7 @@ from cfens_stack.search.selection import (
     simplest_near_best,
 )
 from cfens_stack.search.space import SEARCH_SPACE, fit_space
-from cfens_stack.search.storage import hide_password, is_shared, open_storage
+from cfens_stack.search.storage import is_shared, open_storage
 from cfens_stack.search.summary import search_summary
 from cfens_stack.search.trials import (
     Objective,

@@ -1,16 +1,15 @@
-"""Where a search keeps its trials: storages by name, a journal that survives torn writes, hidden
-passwords.
-"""
+"""Where a search keeps its trials: storages by name, and a journal that survives torn writes."""
 
 import errno
 import json
 import logging
 import os
-import re
 import time
 import warnings
 from contextlib import contextmanager
 from typing import Any
+
+from cfens_stack.search.passwords import hide_password
 
 logger = logging.getLogger(__name__)
 
@@ -20,25 +19,8 @@ HEARTBEAT_SECONDS = (
 )
 SQLITE_TIMEOUT_SECONDS = 60
 CONNECT_ATTEMPTS = 5
-_PASSWORD = re.compile(
-    r"(?<=://)([^:/@]*:).*(?=@)|([?&][^=&]*(?:password|passwd|pwd)=)[^&]*", re.IGNORECASE
-)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _FIRST_OF_A_RECORD = b'{"op_code"'
-
-
-class StorageURL(str):
-    """A database URL whose password does not show in its repr."""
-
-    def __repr__(self):
-        return repr(_PASSWORD.sub(r"\1\2***", str(self)))
-
-
-def hide_password(storage):
-    """The same storage; a URL with a password as a str that does not show it."""
-    if type(storage) is str and _PASSWORD.search(storage):
-        return StorageURL(storage)
-    return storage
 
 
 def journal_path(storage):

@@ -1,6 +1,6 @@
 """Which model and class each column belongs to, equation (8): detection, reordering, errors."""
 
-import logging
+import warnings
 
 import numpy as np
 import pytest
@@ -76,6 +76,7 @@ def test_identical_models_can_be_read_both_ways(K):
     assert find_layout(R, K, "class-major").n_outputs == K
 
 
+@pytest.mark.filterwarnings("ignore:layout='auto' takes:UserWarning")
 @pytest.mark.parametrize("value", [-0.1, 1.2, 40.0])
 def test_values_outside_the_unit_interval_are_scores(value):
     R = model_major(2)
@@ -84,32 +85,56 @@ def test_values_outside_the_unit_interval_are_scores(value):
 
 
 @pytest.mark.parametrize("K", [2, 3])
-def test_features_among_the_predictions_are_logged(caplog, K):
+def test_features_among_the_predictions_bring_a_warning(K):
     """What StackingClassifier(passthrough=True) passes: predictions first, then the features."""
     R = np.hstack([model_major(K), np.random.default_rng(1).normal(size=(30, 2))])
-    with caplog.at_level(logging.WARNING, logger="cfens_stack.ensemble.layout"):
-        assert find_layout(R, K, "auto").kind == "scores"
-    assert (
-        f"2 of them have values outside [0, 1], the first at index {4 * K}, while {4 * K} look like"
-        in caplog.text
+    found = (
+        f"2 of them have values outside \\[0, 1\\], the first at index {4 * K}, while {4 * K} look "
+        "like probabilities.*passthrough=False"
     )
-    assert "passthrough=False" in caplog.text
+    with pytest.warns(UserWarning, match=found):
+        assert find_layout(R, K, "auto").kind == "scores"
 
 
-def test_scores_alone_or_stated_are_not_logged(caplog):
+def test_scores_alone_or_stated_bring_no_warning():
     scores = np.random.default_rng(1).normal(size=(30, 3))
     scores[:, 2] = np.nan
-    with caplog.at_level(logging.WARNING, logger="cfens_stack.ensemble.layout"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         find_layout(scores, 2, "auto")
         find_layout(np.hstack([model_major(2), scores]), 2, "scores")
-    assert not caplog.text
 
 
-def test_three_classes_without_groups_are_scores_and_logged(caplog):
-    with caplog.at_level(logging.WARNING, logger="cfens_stack.ensemble.layout"):
-        layout = find_layout(np.random.default_rng(0).random((30, 6)), 3, "auto")
+def test_three_classes_without_groups_are_scores_with_a_warning():
+    R = np.random.default_rng(0).random((30, 6))
+    with pytest.warns(UserWarning, match="no groups of 3 columns that sum to 1 among the 6"):
+        layout = find_layout(R, 3, "auto")
     assert (layout.kind, layout.n_outputs) == ("scores", 1)
-    assert "no groups of 3 columns that sum to 1 among the 6 columns" in caplog.text
+
+
+def test_two_models_that_sum_to_1_by_chance_are_no_mirrored_pair():
+    """On their only common row; one of them was once dropped without a word."""
+    R = np.full((40, 2), np.nan)
+    rng = np.random.default_rng(0)
+    R[:20, 0], R[20:, 1] = rng.random(20), rng.random(20)
+    R[20, 0] = 1.0 - R[20, 1]
+    with pytest.raises(ValueError, match=r"ambiguous: only 1 pairs of predictions .* two models"):
+        find_layout(R, 2, "auto")
+    with pytest.raises(ValueError, match="ambiguous"):
+        CFEnsemble().fit(R, np.arange(40) % 2)
+    np.testing.assert_array_equal(find_layout(R, 2, "positive").columns, [0, 1])
+
+
+@pytest.mark.parametrize("order", ["model-major", "class-major"])
+def test_pairs_that_nearly_always_sum_to_1_bring_a_warning(order):
+    """One corrupt row would otherwise turn the columns of the first class into models."""
+    R = model_major(2)
+    R[3, 0] = 0.99 * R[3, 0] + 0.005
+    R = R if order == "model-major" else class_major(R, 2)
+    with pytest.warns(UserWarning, match=r"although 119 of 120 pairs of predictions sum to 1"):
+        layout = find_layout(R, 2, "auto")
+    assert layout.mirrors is None
+    assert len(layout.columns) == 8
 
 
 def test_keeping_models_keeps_all_their_columns():
@@ -203,6 +228,7 @@ def test_a_model_that_lacks_a_class_still_counts_for_the_others():
     assert (P.argmax(axis=1) == data.y).mean() > 0.6
 
 
+@pytest.mark.filterwarnings("ignore:layout='auto' takes:UserWarning")
 def test_rounding_above_one_does_not_turn_probabilities_into_scores():
     R = np.random.default_rng(0).random((20, 3))
     R[0, 0] = 1.0 + 2e-16

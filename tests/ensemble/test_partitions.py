@@ -111,6 +111,7 @@ def test_what_cannot_be_fitted_says_so():
         fit_partitions(CFEnsemble(), [R[:300], np.where(R[300:] > 0.9, 1e200, R[300:])], y)
 
 
+@pytest.mark.filterwarnings("ignore:layout='auto' takes:UserWarning")
 def test_a_layout_is_read_off_all_partitions():
     """Scores where one partition has them; pairs of columns only where they sum to 1 in all
     partitions.

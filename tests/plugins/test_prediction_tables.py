@@ -10,8 +10,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
-from cfens_stack import CFEnsemble, StackingPipeline
-from cfens_stack.plugins.prediction_tables import read_predictions
+from cfens_stack import CFEnsemble, StackingPipeline, read_predictions
 
 MODELS = [("bayes", GaussianNB()), ("logistic", LogisticRegression())]
 SUFFIXES = [".csv", ".parquet", ".npz"]
@@ -56,6 +55,83 @@ def test_every_part_is_read(tmp_path, suffix):
     assert str(table) == "4 rows, 2 model columns, 25.0% of cells missing, 100.0% of rows labelled"
     with pytest.raises(FrozenInstanceError):
         table.R = None
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_data_frame_is_read_like_its_file(tmp_path, library):
+    frame = example().assign(name=["r1", "r2", "r3", "r4"], note=[None, "x", "y", "z"])
+    columns = {"label": "y", "weight": "w", "fold": "f", "id": "name", "ignore": ["note"]}
+    file = read_predictions(write(tmp_path, frame), **columns)
+    given = (
+        frame
+        if library == "pandas"
+        else pytest.importorskip(library).DataFrame(frame.to_dict("list"))
+    )
+    table = read_predictions(given, **columns)
+    for part in ("R", "y", "sample_weight", "folds", "ids"):
+        np.testing.assert_array_equal(getattr(table, part), getattr(file, part))
+    assert table.model_names == file.model_names == ["a", "b"]
+    assert table.ids.tolist() == ["r1", "r2", "r3", "r4"]
+    with pytest.raises(ValueError, match="The table has no column 'c'"):
+        read_predictions(given, models=["c"])
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_labels_of_a_data_frame_keep_their_type(library):
+    polars = pytest.importorskip("polars")
+    for labels in ([False, True], [3, 7], ["no", "yes"]):
+        y = [*labels, None] * 20
+        frame = pd.DataFrame({"a": np.linspace(0.1, 0.9, 60), "b": 0.3})
+        if library == "polars":
+            frame = polars.DataFrame(frame.to_dict("list")).with_columns(y=polars.Series(y))
+        else:
+            frame = frame.assign(y=pd.Series(y, dtype="category"))
+        table = read_predictions(frame, label="y")
+        classes = CFEnsemble().fit(table.R, table.y).classes_.tolist()
+        assert classes == labels
+        assert type(classes[0]) is type(labels[0])
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        (
+            {"row": [11, 12, 13, 14]},
+            r"columns \['row'\] .* values outside \[0, 1\], while the other 2",
+        ),
+        (
+            {"part": [0, 1, 2, 0]},
+            r"columns \['part'\] .* values outside \[0, 1\], while the other 2",
+        ),
+        ({"truth": [0, 1, 1, 0]}, r"columns \['truth'\] .* tell the label of every row"),
+        ({"not": [1, 0, 0, 1]}, r"columns \['not'\] .* tell the label of every row"),
+    ],
+)
+def test_columns_that_are_hardly_predictions_bring_a_warning(extra, named):
+    """A column of row numbers once became a model, and every other column scores."""
+    frame = example().assign(**extra)
+    columns = {"label": "y", "weight": "w", "fold": "f"}
+    with pytest.warns(UserWarning, match=named) as caught:
+        read_predictions(frame, **columns)
+    assert [record.filename for record in caught] == [__file__]
+    name = next(iter(extra))
+    for settings in ({"id": name}, {"ignore": [name]}, {"ignore": name}):
+        assert read_predictions(frame, **columns, **settings).model_names == ["a", "b"]
+    confirmed = read_predictions(frame, **columns, models=["a", "b", name])
+    assert confirmed.model_names == ["a", "b", name]
+
+
+def test_row_numbers_among_scores_bring_a_warning():
+    frame = pd.DataFrame({"n": [1, 2, 3], "a": [-1.5, 2.5, 0.3], "b": [3.5, 0.1, -4.0]})
+    with pytest.warns(UserWarning, match=r"columns \['n'\] .* seem to number the rows"):
+        read_predictions(frame)
+    assert read_predictions(frame, id="n").ids.tolist() == [1, 2, 3]
+    assert read_predictions(frame[["a", "b"]]).model_names == ["a", "b"]  # scores alone: no warning
+
+
+def test_neither_a_path_nor_a_frame():
+    with pytest.raises(TypeError, match="table is of type ndarray: pass the path of a file"):
+        read_predictions(np.ones((2, 2)))
 
 
 def test_models_are_taken_in_the_order_asked_for(tmp_path):
@@ -166,6 +242,12 @@ def test_errors_of_npz(tmp_path, arrays, message):
     np.savez(tmp_path / "table.npz", **arrays)
     with pytest.raises(ValueError, match=message):
         read_predictions(tmp_path / "table.npz", label="y")
+
+
+def test_a_column_without_a_name_may_be_the_id(tmp_path):
+    (tmp_path / "table.csv").write_text(",a,b\n7,0.2,0.3\n9,0.4,0.5\n")
+    table = read_predictions(tmp_path / "table.csv", id="")
+    assert (table.model_names, table.ids.tolist()) == (["a", "b"], [7, 9])
 
 
 def test_a_missing_file_and_an_unknown_suffix(tmp_path):
