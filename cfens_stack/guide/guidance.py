@@ -1,7 +1,7 @@
-"""Decision guide: which settings the method advises for which data, section 4 of the design."""
+"""Decision guide: which settings the method advises for which data, docs/guide.md."""
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
@@ -11,14 +11,17 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from cfens_stack.ensemble.estimators import CFEnsemble
 from cfens_stack.ensemble.layout import LAYOUTS, find_layout
 from cfens_stack.ensemble.training import imbalanced_below, rarest_share
+from cfens_stack.guide import wording
 from cfens_stack.guide.measured import MEASURED, SWITCHES
-from cfens_stack.validation import encode_labels, row_weights
-
-HIGH_DISAGREEMENT = 0.28  # upper quartile of real sets with the default pool; docs/guide.md
-FOCAL_GAMMA = 2.0
-LAMBDA_REG = 0.01
-LARGEST_RANK = 32  # of the advice: a sweep costs the square of the rank a cell
-TRAINERS = {"als": "ALS", "pytorch": "PyTorch"}
+from cfens_stack.guide.wording import (
+    FOCAL_GAMMA,
+    GUIDES,
+    HIGH_DISAGREEMENT,
+    LAMBDA_REG,
+    LARGEST_RANK,
+    TRAINERS,
+)
+from cfens_stack.validation import encode_labels, positive_class, row_weights
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,10 @@ class Guidance:
         The trainer recommended.
     layout : str, default="auto"
         As given to `recommend`.
+    guide : {"published", "measured"}, default="published"
+        Which advice `params` gives: the tree of the published method, or what measured best.
+    positive_share : float
+        Share of the positive class among the labelled rows; with several classes, of the last.
 
     See Also
     --------
@@ -58,6 +65,16 @@ class Guidance:
     missing_share: float
     trainer: str
     layout: str = "auto"
+    guide: str = "published"
+    positive_share: float = float("nan")
+
+    def following(self, guide):
+        """The same figures with the advice of another guide, "published" or "measured":
+        Guidance.
+        """
+        if guide not in GUIDES:
+            raise ValueError(f"guide={guide!r} is not valid: pass one of {GUIDES}.")
+        return replace(self, guide=guide)
 
     @property
     def is_imbalanced(self):
@@ -80,17 +97,12 @@ class Guidance:
     @property
     def reasons(self):
         """A sentence for each decision and each measured effect: tuple of str."""
-        return (
-            self._imbalance_reason(),
-            self._disagreement_reason(),
-            TRAINER_REASONS[self.trainer],
-            self._rank_reason(),
-            self._rho_reason(),
-            *(
-                f"Measured on real sets, {SWITCHES[name]} alone, {effect}."
-                for name, effect in self.evidence.items()
-            ),
-        )
+        return wording.reasons(self)
+
+    @property
+    def worth(self):
+        """What following the advice was worth on real sets, in a sentence: str."""
+        return wording.worth(self)
 
     @property
     def evidence(self):
@@ -131,6 +143,8 @@ class Guidance:
             "use_class_weights": self.is_imbalanced,
             "focal_gamma": FOCAL_GAMMA if self.is_high_disagreement else 0.0,
         }
+        if self.guide == "measured":  # both switches cost, and nothing came of rho by labels
+            params |= {"rho": 0.5, "use_class_weights": False, "focal_gamma": 0.0}
         return params if self.layout == "auto" else params | {"layout": self.layout}
 
     def estimator(self, trainer=None, **overrides):
@@ -141,104 +155,28 @@ class Guidance:
         reasons = (
             textwrap.fill(r, 100, initial_indent="- ", subsequent_indent="  ") for r in self.reasons
         )
-        return "\n".join([self._tree(), *reasons])
+        return "\n".join([wording.tree(self), *reasons])
 
     def _repr_html_(self):
         items = "".join(f"<li>{escape(reason)}</li>" for reason in self.reasons)
         style = (
             "line-height: 1.25; padding: 0.5em; border: 1px solid currentColor; width: max-content"
         )
-        tree = f'<pre style="{style}">{escape(self._tree())}</pre>'
+        tree = f'<pre style="{style}">{escape(wording.tree(self))}</pre>'
         return f'<div class="cfens-summary" style="overflow-x: auto">{tree}<ul>{items}</ul></div>'
-
-    def _tree(self):
-        """Each question with its answers; "==>" leads along the path taken."""
-        below = imbalanced_below(self.n_classes)
-        questions = [
-            (
-                f"rarest class {self.imbalance:.1%}: below {below:.1%}?",
-                "class weights, under ALS label-aware confidence too",
-                "neither class weights nor label-aware confidence",
-                self.is_imbalanced,
-            ),
-            (
-                f"disagreement {self.disagreement:.2f}: at least {HIGH_DISAGREEMENT:g}?",
-                f"focal loss, focal_gamma={FOCAL_GAMMA:g}",
-                "log loss, focal_gamma=0",
-                self.is_high_disagreement,
-            ),
-            (
-                "exactness before speed, or a GPU?",
-                "trainer='pytorch'",
-                "trainer='als'",
-                self.trainer == "pytorch",
-            ),
-        ]
-        lines = [
-            f"Guidance for {self.n_models} models, {self.n_rows} rows, {self.n_classes} classes, "
-            f"{self.labelled_share:.0%} of the rows labelled, {self.missing_share:.0%} of the "
-            "cells missing"
-        ]
-        for question, yes, no, answer in questions:
-            lines += [
-                question,
-                f"  |{'==> YES' if answer else '--- yes'}  {yes}",
-                f"  |{'--- no ' if answer else '==> NO '}  {no}",
-                "  v",
-            ]
-        settings = ", ".join(f"{name}={value!r}" for name, value in self.params().items())
-        return "\n".join(
-            [*lines, textwrap.fill(f"CFEnsemble({settings})", 100, subsequent_indent=" " * 11)]
-        )
-
-    def _imbalance_reason(self):
-        below = imbalanced_below(self.n_classes)
-        figures = f"The rarest of {self.n_classes} classes has {self.imbalance:.1%} of the labels"
-        if self.is_imbalanced:
-            return (
-                f"{figures}, below {below:.1%}: class weights make it count as much as the "
-                "others; under ALS, which has no gradient to carry them to the factors, "
-                "label-aware confidence stands in."
-            )
-        return f"{figures}, not below {below:.1%}: no class weights."
-
-    def _disagreement_reason(self):
-        if np.isnan(self.disagreement):
-            return "The columns are scores, whose disagreement has no scale: log loss."
-        figures = f"{self.disagreement:.2f} of the predictive variance lies between models"
-        if self.is_high_disagreement:
-            return f"{figures}, {HIGH_DISAGREEMENT:g} or more: focal loss turns the aggregator to the contested rows."
-        return f"{figures}, less than {HIGH_DISAGREEMENT:g}: log loss."
-
-    def _rank_reason(self):
-        rank = min(self.n_columns, LARGEST_RANK)
-        if rank < self.n_columns:
-            return f"latent_dim={rank} of {self.n_columns} columns keeps sweeps cheap; raise it if time allows."
-        return (
-            f"Full rank, latent_dim={rank}, with lambda_reg={LAMBDA_REG:g}: lower ranks predicted "
-            "worse, on complete and on incomplete predictions."
-        )
-
-    def _rho_reason(self):
-        if self.labelled_share == 1.0:
-            return "Every row is labelled: reconstruction and supervision weigh the same, rho=0.5."
-        return (
-            f"{self.labelled_share:.1%} of the rows are labelled: rho={self.params()['rho']:g} "
-            "lets a labelled row weigh as much in supervision as any row in reconstruction."
-        )
-
-
-TRAINER_REASONS = {
-    "als": "ALS, for speed: closed-form sweeps, in numpy alone.",
-    "pytorch": "PyTorch, for exactness: gradients carry the loss to every parameter, on the CPU or a GPU.",
-}
 
 
 @validate_params(
-    {"layout": [StrOptions(set(LAYOUTS))], "prefer": [StrOptions({"speed", "exactness"})]},
+    {
+        "layout": [StrOptions(set(LAYOUTS))],
+        "prefer": [StrOptions({"speed", "exactness"})],
+        "guide": [StrOptions(set(GUIDES))],
+    },
     prefer_skip_nested_validation=True,
 )
-def recommend(R, y, sample_weight=None, *, layout="auto", prefer="speed"):
+def recommend(
+    R, y, sample_weight=None, *, layout="auto", prefer="speed", guide="published", pos_label=None
+):
     """Measure predictions and labels, and walk the decision tree of the method.
 
     Parameters
@@ -253,6 +191,11 @@ def recommend(R, y, sample_weight=None, *, layout="auto", prefer="speed"):
         What the columns of R are, see `CFEnsemble`; if stated, `Guidance.params` passes it on.
     prefer : {"speed", "exactness"}, default="speed"
         "speed" recommends ALS; "exactness", also the choice on a GPU, PyTorch.
+    guide : {"published", "measured"}, default="published"
+        The tree of the published method, or what measured best on real sets; both say what
+        following them was worth.
+    pos_label : label, default=None
+        The positive class of two, whose share is reported. None: `classes_[1]`.
 
     Returns
     -------
@@ -277,6 +220,7 @@ def recommend(R, y, sample_weight=None, *, layout="auto", prefer="speed"):
     R = check_array(R, dtype=np.float64, ensure_all_finite="allow-nan", input_name="R")
     classes, y = encode_labels(y)
     check_consistent_length(R, y)
+    positive = positive_class(pos_label, classes)
     v = row_weights(sample_weight, R, y, classes)
     found = find_layout(R, len(classes), layout)
     R = R[:, found.columns]
@@ -295,6 +239,8 @@ def recommend(R, y, sample_weight=None, *, layout="auto", prefer="speed"):
         missing_share=float(v @ np.isnan(R).mean(axis=1) / v.sum()),
         trainer={"speed": "als", "exactness": "pytorch"}[prefer],
         layout=layout,
+        guide=guide,
+        positive_share=float(v @ (y == positive) / (v @ (y >= 0))),
     )
 
 

@@ -49,6 +49,14 @@ class Evidence:
             return "no clear effect"
         return "helps" if clear[0] > 0.0 else "costs"
 
+    def change(self, sign):
+        """Of average precision and log loss, turned round by sign -1, as text: str."""
+        return (
+            f"changed average precision by {sign * self.average_precision:+.4f} "
+            f"({p_text(self.p_average_precision)}) and log loss by {sign * self.log_loss:+.4f} "
+            f"({p_text(self.p_log_loss)})"
+        )
+
     def __str__(self):
         return (
             f"{self.verdict}: average precision {self.average_precision:+.4f} "
@@ -70,4 +78,6 @@ MEASURED = {
     ("als", "focal_gamma"): Evidence(-0.0004, 0.970, 0.0023, 0.110, 0.0159, 0.014),
     ("pytorch", "use_class_weights"): Evidence(-0.0071, 0.301, 0.0030, 0.094, 0.1238, 0.000),
     ("pytorch", "focal_gamma"): Evidence(0.0010, 0.519, 0.0011, 0.340, 0.0120, 0.054),
+    ("als", "advice"): Evidence(-0.0082, 0.080, 0.0026, 0.020, 0.0980, 0.008),
+    ("pytorch", "advice"): Evidence(-0.0068, 0.380, 0.0030, 0.060, 0.0970, 0.008),
 }

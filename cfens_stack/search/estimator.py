@@ -1,8 +1,5 @@
-"""CFEnsembleSearch: hyperparameters of CFEnsemble by Optuna, along the decision guide, sections 4
-and 5.
-"""
+"""CFEnsembleSearch: hyperparameters of CFEnsemble by Optuna, along the decision guide."""
 
-import copy
 import logging
 import os
 from numbers import Integral, Real
@@ -10,7 +7,7 @@ from numbers import Integral, Real
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -19,31 +16,31 @@ from cfens_stack.ensemble.estimators import CFEnsemble
 from cfens_stack.ensemble.layout import find_layout
 from cfens_stack.guide.guidance import recommend
 from cfens_stack.html import FittedSummaryMixin
-from cfens_stack.search.evaluation import fingerprint, make_evaluation
+from cfens_stack.search.aims import OF_ONE_CLASS
+from cfens_stack.search.evaluation import make_evaluation
 from cfens_stack.search.passwords import hide_password
-from cfens_stack.search.pruning import FoldPruner
+from cfens_stack.search.running import at_work, run_beside_helpers
 from cfens_stack.search.selection import (
     SELECTIONS,
     ConfigurationAverage,
     no_result,
+    pareto_front,
     ranked_trials,
-    simplest_near_best,
+    select,
 )
 from cfens_stack.search.space import SEARCH_SPACE, fit_space
-from cfens_stack.search.storage import is_shared, open_storage
+from cfens_stack.search.study import draw_seed, first_configurations, open_study
 from cfens_stack.search.summary import search_summary
-from cfens_stack.search.trials import (
-    Objective,
-    at_work,
-    check_parts,
-    close_stale,
-    enqueue_once,
-    help_out,
-    helper_processes,
-    progress_bar,
-    run_trials,
+from cfens_stack.search.trials import Objective
+from cfens_stack.validation import (
+    check_groups,
+    check_weights,
+    doubtful_positive_class,
+    encode_labels,
+    positive_class,
+    refuse_classes,
+    warn_user,
 )
-from cfens_stack.validation import check_groups, check_weights, encode_labels
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +56,9 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
     guide.
 
     The first trials are the default configuration and the guide's; the others are proposed by a
-    tree-structured Parzen estimator. Each is scored by cross-validation on rows of R. Trials are
-    kept in a study that can be stored, shared by several processes, and continued after an
-    interruption.
+    tree-structured Parzen estimator. Each is scored by cross-validation on rows of R. The default
+    is left only for a configuration whose gain exceeds the noise. Trials are kept in a study that
+    can be stored, shared by several processes, and continued after an interruption.
 
     Parameters
     ----------
@@ -74,9 +71,14 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         An int: shuffled stratified folds, which keep groups together; drawn up to four times,
         shuffled anew, while the rarest class has fewer than 100 rows in all of them together. Rows
         without a label are in every training part and in no test part.
-    scoring : str or callable, default="average_precision"
+    scoring : str, callable, or tuple of them, default="average_precision"
         Name of a scikit-learn scorer, computed on class codes, or a scorer `(estimator, R, y) ->
-        float`, on the labels as given. Greater is better.
+        float`, on the labels as given. Greater is better. Several: a study of several objectives,
+        whose Pareto front is `pareto_front_`; the first of them decides between configurations
+        that are otherwise acceptable. With two classes, scores of decisions (accuracy, balanced
+        accuracy, F1, Jaccard, Matthews) are those at the best threshold.
+    pos_label : label, default=None
+        Class that scores by name take for positive. None: `classes_[1]`, as in scikit-learn.
     trainers : "auto" or sequence of {"als", "pytorch"}, default="auto"
         Trainers to search. "auto": ALS only, the faster one.
     guide : bool, default=True
@@ -111,9 +113,12 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         `CFEnsemble()`.
     space : sequence of Param, default=None
         Search space instead of `cfens_stack.search.space.SEARCH_SPACE`; build on it to extend it.
-    selection : {"best", "one-standard-error", "average"}, default="best"
-        What is refitted: the best trial; the simplest within one standard error of it; the mean of
-        the probabilities of the `n_average` best.
+    selection : {"beyond-noise", "best", "one-standard-error", "average"}, default="beyond-noise"
+        What is refitted. "beyond-noise": the default configuration, unless the log score of another
+        gains more than one corrected standard error over the same folds and no score searched by
+        falls; of those the best. "best": the trial with the best mean score. "one-standard-error":
+        the simplest within one standard error of it. "average": the mean of the probabilities of
+        the `n_average` best.
     n_average : int, default=5
 
     Attributes
@@ -123,8 +128,15 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
     best_params_ : dict
         Parameters of CFEnsemble of the selected trial; with "average", of the best one.
     best_score_ : float
-        Its mean score over the folds.
+        Its mean score over the folds, of the first aim.
     best_standard_error_ : float
+    best_threshold_ : float or None
+        Where a score of decisions was searched by: probability of the positive class from which
+        `predict` says so, the best on the out-of-fold probabilities of all folds together. None:
+        the most probable class.
+    selection_report_ : str
+        What was selected and why, such as "kept the default: the best of 49 other trials gains
+        0.0004 +- 0.0011 in neg_log_loss."
     study_ : optuna.Study
     guidance_ : Guidance
     space_ : Space
@@ -168,7 +180,8 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         "n_trials": [Interval(Integral, 1, None, closed="left"), None],
         "timeout": [Interval(Real, 0, None, closed="neither"), None],
         "cv": ["cv_object"],
-        "scoring": [str, callable],
+        "scoring": [str, callable, tuple, list],
+        "pos_label": "no_validation",
         "trainers": [StrOptions({"auto"}), "array-like"],
         "guide": ["boolean"],
         "storage": [str, os.PathLike, HasMethods(["create_new_study"]), None],
@@ -193,6 +206,7 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         timeout=None,
         cv=5,
         scoring="average_precision",
+        pos_label=None,
         trainers="auto",
         guide=True,
         storage=None,
@@ -206,13 +220,14 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         random_state=None,
         estimator=None,
         space=None,
-        selection="best",
+        selection="beyond-noise",
         n_average=5,
     ):
         self.n_trials = n_trials
         self.timeout = timeout
         self.cv = cv
         self.scoring = scoring
+        self.pos_label = pos_label
         self.trainers = trainers
         self.guide = guide
         self.storage = hide_password(
@@ -263,30 +278,36 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
             sampler or pruner. OSError: storage.
         """
         self._validate_params()
-        check_parts(self.callbacks, sampler=self.sampler, pruner=self.pruner)
+        self._check_parts()
         trainers = self._check_trainers()
-        if self.n_trials is None and self.timeout is None:
-            raise ValueError(
-                "n_trials=None needs a timeout in seconds, or the search would never end."
-            )
         R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan")
         self.classes_, codes = encode_labels(y)
         groups = check_groups(groups, R)
         check_consistent_length(R, codes)
         v = check_weights(sample_weight, R, codes, self.classes_)
+        positive = self._positive(codes)
         base = self._base_estimator(R)
         self.guidance_ = recommend(R, y, sample_weight=v, layout=base.layout)
         rows = SEARCH_SPACE if self.space is None else self.space
         self.space_ = fit_space(rows, trainers, self.guidance_, R.shape[1], guided=self.guide)
-        seed = self._seed(R, codes)
-        evaluation = make_evaluation(
-            base, R, codes, self.classes_, v, groups, cv=self.cv, scoring=self.scoring, seed=seed
-        )
-        self.study_ = self._open_study(seed, evaluation)
-        self._run(
-            Objective(self.space_, evaluation, self.n_trials), self._first_trials(base, trainers)
-        )
-        return self._select(base, R, y, v, evaluation.overlap)
+        from_data = self.storage is not None and self.study_name is not None
+        seed = draw_seed(self.random_state, R, codes, from_data=from_data)
+        settings = {"cv": self.cv, "scoring": self.scoring, "seed": seed, "positive": positive}
+        evaluation = make_evaluation(base, R, codes, self.classes_, v, groups, **settings)
+        first = first_configurations(self.space_, base, self.guidance_, trainers)
+        objective = Objective(self.space_, evaluation, first[0], self.n_trials)
+        parts = {"sampler": self.sampler, "pruner": self.pruner, "seed": seed}
+        with at_work():
+            self.study_ = open_study(
+                self.storage, self.study_name, evaluation, self.space_, **parts
+            )
+        self._run(objective, first)
+        chosen = self._select(objective)
+        if self.refit:
+            models = [clone(base).set_params(**params) for params in chosen]
+            self.best_estimator_ = models[0] if len(models) == 1 else ConfigurationAverage(models)
+            self.best_estimator_.fit(R, y, sample_weight=v)
+        return self
 
     @available_if(_refits)
     def predict_proba(self, R):
@@ -298,9 +319,15 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
 
     @available_if(_refits)
     def predict(self, R):
-        """Class of each row: ndarray of shape (n,)."""
-        R = self._check_new(R)
-        return self.best_estimator_.predict(R)
+        """Class of each row: ndarray of shape (n,). By `best_threshold_` if there is one, else the
+        most probable.
+        """
+        P = self.predict_proba(R)
+        if self.best_threshold_ is None:
+            return self.classes_[P.argmax(axis=1)]
+        positive = positive_class(self.pos_label, self.classes_)
+        is_positive = P[:, positive] >= self.best_threshold_
+        return self.classes_[np.where(is_positive, positive, 1 - positive)]
 
     @property
     def trials_(self):
@@ -314,6 +341,21 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
             raise ImportError(
                 "trials_ is a data frame and needs pandas: pip install pandas."
             ) from error
+
+    @property
+    def pareto_front_(self):
+        """The trials that no other beats in every score, as a pandas data frame: a row per trial,
+        with its scores, parameters and whether it was selected.
+        """
+        import pandas as pd
+
+        check_is_fitted(self, "study_")
+        rows = []
+        for trial in pareto_front(self.study_):
+            scores = dict(zip(self.aims_, trial.values, strict=True))
+            selected = trial.number in self.selected_trials_
+            rows.append({"trial": trial.number, "selected": selected, **scores, **trial.params})
+        return pd.DataFrame(rows).set_index("trial")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -334,6 +376,31 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
             )
         return trainers
 
+    def _check_parts(self):
+        refuse_classes(sampler=self.sampler, pruner=self.pruner)
+        for callback in self.callbacks or ():
+            if not callable(callback):
+                raise TypeError(
+                    f"callbacks holds {callback!r}: pass functions (study, trial) -> None."
+                )
+        if self.n_trials is None and self.timeout is None:
+            raise ValueError(
+                "n_trials=None needs a timeout in seconds, or the search would never end."
+            )
+
+    def _positive(self, codes):
+        """Code of the positive class; warns where that is in doubt."""
+        positive = positive_class(self.pos_label, self.classes_)
+        several = self.scoring if isinstance(self.scoring, tuple | list) else (self.scoring,)
+        named = [name for name in several if isinstance(name, str) and name in OF_ONE_CLASS]
+        counts = np.bincount(codes[codes >= 0])
+        doubt = named and doubtful_positive_class(
+            self.pos_label, self.classes_, counts, f"scoring={named[0]!r}"
+        )
+        if doubt:
+            warn_user(doubt)
+        return positive
+
     def _base_estimator(self, R):
         """The estimator whose other parameters the trials vary; scores stay scores in folds that
         look otherwise.
@@ -343,105 +410,48 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
             base.set_params(layout="scores")
         return base
 
-    def _seed(self, R, y):
-        """An int; derived from the data where workers that know nothing of each other have to draw
-        the same folds.
-        """
-        if self.random_state is None and self.storage is not None and self.study_name is not None:
-            return int(joblib.hash((R, y))[:8], 16)
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-
-    def _open_study(self, seed, evaluation):
-        import optuna
-
-        data_key = fingerprint(evaluation, self.scoring, self.space_)
-        storage = open_storage(self.storage)
-        with at_work():
-            study = optuna.create_study(
-                storage=storage,
-                study_name=self.study_name,
-                load_if_exists=self.storage is not None and self.study_name is not None,
-                direction="maximize",
-                pruner=FoldPruner(evaluation.overlap)
-                if self.pruner is None
-                else copy.deepcopy(self.pruner),  # type: ignore[arg-type]
-            )
-            known = study.user_attrs.get("data")
-            if known is None:
-                study.set_user_attr("data", data_key)
-            study.sampler = self._new_sampler(seed, study)
-        if known not in (None, data_key):
-            raise ValueError(
-                f"study_name={self.study_name!r} in this storage was searched on other data, "
-                "folds, scoring or space. Pass the same R, y, cv, scoring, guide, trainers, "
-                "space, estimator, random_state to continue it, or another study_name."
-            )
-        return study
-
-    def _new_sampler(self, seed, study):
-        """TPE; workers that share a storage, and continued studies, must not draw what was drawn
-        before.
-        """
-        import optuna
-
-        if self.sampler is not None:
-            return copy.deepcopy(self.sampler)
-        entropy = [seed, len(study.get_trials(deepcopy=False))]
-        if is_shared(self.storage):
-            entropy += [os.getpid(), int.from_bytes(os.urandom(4), "little")]
-        return optuna.samplers.TPESampler(
-            seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]), constant_liar=True
-        )
-
-    def _first_trials(self, base, trainers):
-        """The default configuration and the guide's, in Optuna's terms."""
-        defaults = base.get_params(deep=False)
-        configurations = [{**defaults, "trainer": trainer} for trainer in trainers]
-        configurations += [{**defaults, **self.guidance_.params(trainer)} for trainer in trainers]
-        for configuration in configurations:
-            if configuration["use_label_aware_confidence"] == "auto":
-                configuration["use_label_aware_confidence"] = self.guidance_.is_imbalanced
-        return [self.space_.encode(configuration) for configuration in configurations]
-
-    def _run(self, objective, first_trials):
-        n_jobs = joblib.effective_n_jobs(self.n_jobs)
-        in_processes = n_jobs > 1 and is_shared(self.storage)
+    def _run(self, objective, first):
         worker = {"timeout": self.timeout, "callbacks": list(self.callbacks or ())}
-        with at_work(), progress_bar(self.show_progress_bar, self.n_trials) as on_progress:
-            close_stale(self.study_)
-            enqueue_once(self.study_, first_trials, self.n_trials)
-            helpers = n_jobs - 1 if in_processes else 0
-            try:
-                with helper_processes(
-                    helpers, help_out, self.storage, self.study_, objective, self.sampler, worker
-                ):
-                    threads = 1 if in_processes else n_jobs
-                    run_trials(
-                        self.study_, objective, n_jobs=threads, on_progress=on_progress, **worker
-                    )
-            except KeyboardInterrupt:
-                finished = ranked_trials(self.study_)
-                if not finished:
-                    raise
-                logger.warning(
-                    "Interrupted: going on with the %d trials that are finished.", len(finished)
-                )
+        try:
+            run_beside_helpers(
+                self.study_,
+                objective,
+                first,
+                storage=self.storage,
+                sampler=self.sampler,
+                n_jobs=joblib.effective_n_jobs(self.n_jobs),
+                show_progress_bar=self.show_progress_bar,
+                worker=worker,
+            )
+        except KeyboardInterrupt:
+            finished = ranked_trials(self.study_)
+            if not finished:
+                raise
+            logger.warning(
+                "Interrupted: going on with the %d trials that are finished.", len(finished)
+            )
 
-    def _select(self, base, R, y, v, overlap):
-        """The selected configuration, fitted on all rows if asked for."""
+    def _select(self, objective):
+        """Configurations to be refitted; sets the attributes that tell of them."""
         trials = ranked_trials(self.study_)
         if not trials:
             raise ValueError(no_result(self.study_))
-        best = trials[0]
-        if self.selection == "one-standard-error":
-            best = simplest_near_best(trials, self.space_, overlap)
+        self.aims_ = tuple(aim.name for aim in objective.evaluation.aims)
+        selection = select(
+            trials,
+            self.selection,
+            aims=self.aims_,
+            default=objective.default,
+            space=self.space_,
+            overlap=objective.evaluation.overlap,
+            n_average=self.n_average,
+        )
+        best = selection.trials[0]
+        self.selected_trials_ = [trial.number for trial in selection.trials]
+        self.selection_report_ = selection.report
+        logger.info("CFEnsembleSearch %s", selection.report)
         self.best_params_ = self.space_.decode(best.params)
-        self.best_score_ = float(best.value)
+        self.best_score_ = float(best.values[0])
         self.best_standard_error_ = float(best.user_attrs["standard_error"])
-        if not self.refit:
-            return self
-        selected = trials[: self.n_average] if self.selection == "average" else [best]
-        models = [clone(base).set_params(**self.space_.decode(trial.params)) for trial in selected]
-        self.best_estimator_ = models[0] if len(models) == 1 else ConfigurationAverage(models)
-        self.best_estimator_.fit(R, y, sample_weight=v)
-        return self
+        self.best_threshold_ = best.user_attrs.get("threshold")
+        return [self.space_.decode(trial.params) for trial in selection.trials]

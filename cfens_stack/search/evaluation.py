@@ -1,17 +1,15 @@
-"""What a configuration is worth: cross-validated score of CFEnsemble on rows of R, folds shared by
+"""What a configuration is worth: cross-validated scores of CFEnsemble on rows of R, folds shared by
 all trials.
 """
 
-import inspect
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
-from sklearn import config_context
-from sklearn.metrics import get_scorer
 
+from cfens_stack.search.aims import Predicted, best_threshold, check_number_of_classes, make_aims
 from cfens_stack.search.pruning import corrected_standard_error
 from cfens_stack.splits import make_splits
 from cfens_stack.validation import UNLABELLED
@@ -20,6 +18,34 @@ POSITIVES_WANTED = (
     100  # rarest-class rows scored a trial, over all repetitions, before folds stop being repeated
 )
 MOST_REPETITIONS = 4
+LOG_SCORE = "neg_log_loss"
+
+
+class Fold(NamedTuple):
+    """What a configuration did on one fold.
+
+    Attributes
+    ----------
+    scores : tuple of float
+        One per aim; NaN for one of decisions, whose threshold is found when all folds are there.
+    log_score : float
+        Mean logarithm of the probability given to the true class.
+    P : ndarray of shape (n_test, K)
+        Probabilities, the positive class last if there are two.
+    """
+
+    scores: tuple
+    log_score: float
+    P: np.ndarray
+
+
+class Result(NamedTuple):
+    """What a configuration did on all folds: scores of the folds by name of the aim, the log score
+    among them, and the threshold, None where the most probable class is predicted.
+    """
+
+    fold_scores: dict
+    threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -31,24 +57,30 @@ class Evaluation:
     estimator : CFEnsemble
         Parameters that are not searched.
     R : ndarray of shape (n, m)
+    y : ndarray of int, shape (n,)
+        Class codes, -1 where unlabelled.
     labels : ndarray of shape (n,)
-        What the estimator is fitted on.
+        What the estimator is fitted on: codes if all scores are scikit-learn's by name, else the
+        labels as given.
+    classes : ndarray of shape (K,)
     v : ndarray of shape (n,) or None
         Sample weights.
     splits : list of (train, test)
         Unlabelled rows are in every training part and in no test part.
-    scorer : callable (estimator, R, y) -> float
-    weighted : bool
-        Whether the scorer takes sample weights.
+    aims : tuple of Aim
+    positive : int
+        Code of the class that scores by name take for positive, if there are two.
     """
 
     estimator: Any
     R: np.ndarray
+    y: np.ndarray
     labels: np.ndarray
+    classes: np.ndarray
     v: np.ndarray | None
     splits: list
-    scorer: Any
-    weighted: bool
+    aims: tuple
+    positive: int
 
     @property
     def n_folds(self):
@@ -60,13 +92,43 @@ class Evaluation:
         """Mean of test rows over training rows of a fold."""
         return float(np.mean([len(test) / len(train) for train, test in self.splits]))
 
-    def fold_scores(self, params):
-        """The score of each fold in turn; FloatingPointError where it is no finite number."""
-        for fold, (train, test) in enumerate(self.splits):
-            score = float(self._score(params, train, test))
-            if not np.isfinite(score):
-                raise FloatingPointError(f"the score of fold {fold} is {score}")
-            yield score
+    @property
+    def deciding(self):
+        """The first aim of decisions if there are two classes, whose threshold is tuned; or
+        None.
+        """
+        found = [aim for aim in self.aims if aim.is_of_decisions] if len(self.classes) == 2 else []
+        return found[0] if found else None
+
+    def folds(self, params):
+        """What parameters do on each fold in turn; FloatingPointError where a score is no finite
+        number.
+        """
+        for number, (train, test) in enumerate(self.splits):
+            fold = self._fold(params, train, test)
+            for score in (*fold.scores, fold.log_score):
+                if np.isinf(score) or (np.isnan(score) and self.deciding is None):
+                    raise FloatingPointError(f"the score of fold {number} is {score}")
+            yield fold
+
+    def step_score(self, fold):
+        """By which a trial is given up before its last fold: its score, or the log score where
+        that waits for a threshold.
+        """
+        score = fold.scores[0]
+        return fold.log_score if np.isnan(score) else score
+
+    def result(self, folds):
+        """Scores of all folds, those of decisions at one threshold on the pooled probabilities."""
+        threshold = None
+        if self.deciding is not None:
+            rows = np.concatenate([test for _, test in self.splits])
+            P = np.concatenate([fold.P for fold in folds])
+            weights = None if self.v is None else self.v[rows]
+            threshold = best_threshold(self.deciding, P, self._codes(rows), weights)
+        by_fold = [self._with_decisions(fold, threshold, k) for k, fold in enumerate(folds)]
+        scores = {aim.name: [one[k] for one in by_fold] for k, aim in enumerate(self.aims)}
+        return Result({LOG_SCORE: [fold.log_score for fold in folds], **scores}, threshold)
 
     def standard_error(self, scores):
         """Standard error of the mean score, corrected for overlapping training parts; NaN for one
@@ -74,19 +136,46 @@ class Evaluation:
         """
         return corrected_standard_error(scores, self.overlap) if len(scores) > 1 else float("nan")
 
-    def _score(self, params, train, test):
+    def _fold(self, params, train, test):
         model = type(self.estimator)(**{**self.estimator.get_params(deep=False), **params})
         weights = {} if self.v is None else {"sample_weight": self.v[train]}
         model.fit(self.R[train], self.labels[train], **weights)
-        scored = {"sample_weight": self.v[test]} if self.v is not None and self.weighted else {}
-        with config_context(
-            enable_metadata_routing=False
-        ):  # weights go to scorers that take them, requested or not
-            return self.scorer(model, self.R[test], self.labels[test], **scored)
+        P = model.predict_proba(self.R[test])
+        v = None if self.v is None else self.v[test]
+        truth = np.clip(P[np.arange(len(test)), self.y[test]], np.finfo(float).eps, 1.0)
+        log_score = float(np.average(np.log(truth), weights=v))
+        P = P[:, ::-1] if self._is_turned else P
+        scores = [
+            float("nan")
+            if self.deciding is not None and aim.is_of_decisions
+            else aim(Predicted(P.shape[1]), P, self._codes(test), v=v)
+            if aim.is_named
+            else aim(model, self.R[test], self.labels[test], v=v)
+            for aim in self.aims
+        ]
+        return Fold(tuple(scores), log_score, P)
+
+    def _with_decisions(self, fold, threshold, number):
+        test = self.splits[number][1]
+        v = None if self.v is None else self.v[test]
+        return [
+            aim(Predicted(2, threshold), fold.P, self._codes(test), v=v)
+            if self.deciding is not None and aim.is_of_decisions
+            else score
+            for aim, score in zip(self.aims, fold.scores, strict=True)
+        ]
+
+    @property
+    def _is_turned(self):
+        return len(self.classes) == 2 and self.positive == 0
+
+    def _codes(self, rows):
+        """Codes as scores by name see them: 1 for the positive class of two."""
+        return 1 - self.y[rows] if self._is_turned else self.y[rows]
 
 
-def make_evaluation(estimator, R, y, classes, v, groups, *, cv, scoring, seed):
-    """Folds and scorer for the data at hand.
+def make_evaluation(estimator, R, y, classes, v, groups, *, cv, scoring, seed, positive=-1):
+    """Folds and scores for the data at hand.
 
     Parameters
     ----------
@@ -95,37 +184,47 @@ def make_evaluation(estimator, R, y, classes, v, groups, *, cv, scoring, seed):
     v : ndarray of shape (n,) or None
     groups : ndarray of shape (n,) or None
     cv : int, splitter or iterable of (train, test)
-    scoring : str or callable
-        A name is scored on class codes, so that it needs no `pos_label`; a callable on the labels
-        themselves.
+    scoring : str, callable, or tuple of them
+        A name is scored on class codes; a callable on the labels themselves.
     seed : int
+    positive : int
+        Code of the positive class of two; -1 for the last.
 
     Returns
     -------
     Evaluation
+
+    Raises
+    ------
+    ValueError
+        If a score by name cannot judge as many classes.
     """
-    named = isinstance(scoring, str)
-    scorer = get_scorer(scoring) if named else scoring
+    aims = make_aims(scoring)
+    check_number_of_classes(aims, len(classes))
     return Evaluation(
         estimator=estimator,
         R=R,
-        labels=_labels(y) if named else _labels(y, classes),
+        y=y,
+        labels=_labels(y, None if all(aim.is_named for aim in aims) else classes),
+        classes=classes,
         v=v,
         splits=_splits(cv, R, y, groups, classes, seed),
-        scorer=scorer,
-        weighted=_takes_weights(scorer),
+        aims=aims,
+        positive=positive % len(classes),
     )
 
 
-def fingerprint(evaluation, scoring, space):
+def fingerprint(evaluation, space):
     """Text that changes with data, folds, score and space: a study is continued on its own ones
     only.
     """
-    parts = (evaluation.R, evaluation.labels, evaluation.v, evaluation.splits)
+    parts = (evaluation.R, evaluation.y, evaluation.classes, evaluation.v, evaluation.splits)
     params = {
         name: _name(value) for name, value in evaluation.estimator.get_params(deep=False).items()
     }
-    return f"{joblib.hash(parts)} {joblib.hash((repr(space), repr(params)))} {_name(scoring)}"
+    scores = [aim.name for aim in evaluation.aims]
+    settings = joblib.hash((repr(space), repr(params), evaluation.positive))
+    return f"{joblib.hash(parts)} {settings} {', '.join(scores)}"
 
 
 def _name(value):
@@ -159,14 +258,3 @@ def _repetitions(y):
     """How often folds are drawn: the fewer rows of the rarest class, the more, up to four times."""
     rarest = np.bincount(y[y != UNLABELLED]).min()
     return int(np.clip(np.ceil(POSITIVES_WANTED / rarest), 1, MOST_REPETITIONS))
-
-
-def _takes_weights(scorer):
-    """Whether the metric behind a scorer, or the scoring function itself, has an argument for
-    weights.
-    """
-    function = getattr(scorer, "_score_func", scorer)
-    try:
-        return "sample_weight" in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a builtin without a signature
-        return False

@@ -1,14 +1,16 @@
-"""From the trials of a study to what is refitted: the best, the simplest near it, or an average of
-several.
-"""
+"""From the trials of a study to what is refitted, and why, in words."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from cfens_stack.search.evaluation import LOG_SCORE
 from cfens_stack.search.pruning import corrected_standard_error
 
-SELECTIONS = ("best", "one-standard-error", "average")
+SELECTIONS = ("beyond-noise", "best", "one-standard-error", "average")
+STANDARD_ERRORS = 1.0  # of the paired gain in log score, which a departure has to exceed
 
 
 class ConfigurationAverage(ClassifierMixin, BaseEstimator):
@@ -51,17 +53,131 @@ class ConfigurationAverage(ClassifierMixin, BaseEstimator):
         return tags
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What is refitted.
+
+    Attributes
+    ----------
+    trials : list of optuna trials
+        One, or those to be averaged, best first.
+    report : str
+        Why, in a sentence.
+    """
+
+    trials: list
+    report: str
+
+
 def ranked_trials(study):
-    """Completed trials that are no copies, best first; of equals the earlier one."""
+    """Completed trials that are no copies, best first by the first aim; of equals the earlier
+    one.
+    """
     completed = [
         trial
         for trial in study.get_trials(deepcopy=False)
         if trial.state.name == "COMPLETE" and "copy_of" not in trial.user_attrs
     ]
-    return sorted(completed, key=lambda trial: (-trial.value, trial.number))
+    return sorted(completed, key=lambda trial: (-trial.values[0], trial.number))
 
 
-def simplest_near_best(trials, space, overlap):
+def pareto_front(study):
+    """Completed trials that no other beats in every score, by the first: list of optuna trials."""
+    best = study.best_trials if len(study.directions) > 1 else ranked_trials(study)[:1]
+    kept = {trial.number: trial for trial in best if "copy_of" not in trial.user_attrs}
+    return sorted(kept.values(), key=lambda trial: (-trial.values[0], trial.number))
+
+
+def select(trials, rule, *, aims, default, space, overlap, n_average):
+    """Apply a rule of SELECTIONS.
+
+    Parameters
+    ----------
+    trials : list of optuna trials
+        Completed ones, best first.
+    rule : str
+    aims : sequence of str
+        Names of what was searched by.
+    default : dict
+        The default configuration in Optuna's terms.
+    space : Space
+    overlap : float
+        Mean of test rows over training rows of a fold.
+    n_average : int
+
+    Returns
+    -------
+    Selection
+    """
+    if rule == "beyond-noise":
+        return beyond_noise(trials, aims, default, overlap)
+    if rule == "one-standard-error":
+        near = simplest_near_best(trials, aims[0], space, overlap)
+        return Selection([near], f"took trial {near.number}, the simplest near the best.")
+    if rule == "average":
+        chosen = trials[:n_average]
+        return Selection(
+            chosen, f"took the mean of the {len(chosen)} best of {len(trials)} trials."
+        )
+    return Selection(trials[:1], f"took trial {trials[0].number}, the best of {len(trials)}.")
+
+
+def beyond_noise(trials, aims, default, overlap):
+    """The default configuration, unless another gains more in log score than noise would.
+
+    Each trial is compared with the default's, paired over the folds that both share. It may
+    replace the default where its mean gain in log score exceeds `STANDARD_ERRORS` corrected
+    standard errors of the gain and no aim falls; of those the best by the first aim does.
+
+    Parameters
+    ----------
+    trials : list of optuna trials
+        Completed ones, best first.
+    aims : sequence of str
+    default : dict
+        The default configuration in Optuna's terms.
+    overlap : float
+    """
+    kept = next((trial for trial in trials if trial.params == default), None)
+    if kept is None:
+        return Selection(
+            trials[:1],
+            f"took trial {trials[0].number}, the best of {len(trials)}, without a comparison: the "
+            "default configuration was not completed.",
+        )
+    others = [trial for trial in trials if trial is not kept]
+    for trial in others:
+        mean, error = paired_gain(trial, kept, LOG_SCORE, overlap)
+        falls = any(new < old for new, old in zip(trial.values, kept.values, strict=True))
+        if mean > STANDARD_ERRORS * error and not falls:
+            gains = _gains_text(trial, kept, aims, overlap)
+            return Selection([trial], f"left the default for trial {trial.number}: {gains}.")
+    if not others:
+        return Selection([kept], "kept the default: no other trial was completed.")
+    gains = _gains_text(others[0], kept, aims, overlap)
+    return Selection([kept], f"kept the default: the best of {len(others)} other trials {gains}.")
+
+
+def paired_gain(trial, reference, name, overlap):
+    """Mean gain of a trial over another in a score, over the folds, and its corrected standard
+    error; infinite for one fold.
+    """
+    new, old = (one.user_attrs["fold_scores"][name] for one in (trial, reference))
+    gains = np.subtract(new, old)
+    error = corrected_standard_error(gains, overlap) if len(gains) > 1 else np.inf
+    return float(gains.mean()), float(error)
+
+
+def _gains_text(trial, reference, aims, overlap):
+    """Such as "gains 0.0004 +- 0.0011 in average_precision, -0.0010 +- 0.0020 in neg_log_loss"."""
+    gains = []
+    for name in dict.fromkeys([*aims, LOG_SCORE]):
+        mean, error = paired_gain(trial, reference, name, overlap)
+        gains.append(f"{mean:.4f} +- {error:.4f} in {name}")
+    return f"gains {', '.join(gains)}"
+
+
+def simplest_near_best(trials, aim, space, overlap):
     """The simplest of the trials whose score is within one standard error of the best.
 
     The standard error is that of the paired difference over the folds, which all trials share, with
@@ -73,6 +189,7 @@ def simplest_near_best(trials, space, overlap):
     ----------
     trials : list of optuna trials
         Completed ones, best first.
+    aim : str
     space : Space
     overlap : float
         Mean of test rows over training rows of a fold.
@@ -82,12 +199,10 @@ def simplest_near_best(trials, space, overlap):
     L. Breiman, J. Friedman, R. Olshen, C. Stone (1984), "Classification and regression trees",
     section 3.4.3.
     """
-    best = np.array(list(trials[0].intermediate_values.values()))
 
     def is_near(trial):
-        behind = best - np.array(list(trial.intermediate_values.values()))
-        error = corrected_standard_error(behind, overlap) if len(behind) > 1 else 0.0
-        return behind.mean() <= error
+        behind, error = paired_gain(trials[0], trial, aim, overlap)
+        return behind <= (error if np.isfinite(error) else 0.0)
 
     def complexity(trial):
         params = space.decode(trial.params)
@@ -111,4 +226,5 @@ def no_result(study):
     if not errors:
         return f"None of the {len(trials)} trials was completed: raise timeout or n_trials."
     listed = "\n".join(f"- {error}" for error in errors[:5])
-    return f"No trial was completed; {sum('error' in t.user_attrs for t in trials)} failed. Reasons:\n{listed}"
+    n_failed = sum("error" in trial.user_attrs for trial in trials)
+    return f"No trial was completed; {n_failed} failed. Reasons:\n{listed}"

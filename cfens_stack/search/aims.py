@@ -1,0 +1,175 @@
+"""What a search is after: scorers, the class they take for positive, the threshold of decisions."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import get_scorer, get_scorer_names
+
+# Scores of predicted classes whose best threshold is no end of the scale.
+DECISIONS = frozenset(
+    ["accuracy", "balanced_accuracy", "matthews_corrcoef"]
+    + [name + average for name in ("f1", "jaccard") for average in ("", "_macro", "_weighted")]
+)
+# Scores that change when the two classes change places.
+OF_ONE_CLASS = frozenset(["average_precision", "f1", "jaccard", "precision", "recall"])
+MOST_THRESHOLDS = 40  # a metric of scikit-learn takes about a millisecond
+
+
+class Predicted(ClassifierMixin, BaseEstimator):
+    """A classifier of codes 0 to K - 1 whose input are its probabilities, for scorers by name.
+
+    Parameters
+    ----------
+    n_classes : int
+    threshold : float, default=None
+        Of two classes, code 1 is predicted from here on; None: the most probable class.
+    """
+
+    def __init__(self, n_classes, threshold=None):
+        self.n_classes = n_classes
+        self.threshold = threshold
+
+    @property
+    def classes_(self):
+        """Codes 0 to K - 1."""
+        return np.arange(self.n_classes)
+
+    def fit(self, P, y):
+        """Nothing to learn."""
+        return self
+
+    def predict_proba(self, P):
+        """The input: ndarray of shape (n, K)."""
+        return P
+
+    def predict(self, P):
+        """Codes: ndarray of int, shape (n,)."""
+        if self.threshold is None:
+            return P.argmax(axis=1)
+        return (P[:, 1] >= self.threshold).astype(int)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One score of a search; greater is better.
+
+    Attributes
+    ----------
+    name : str
+    scorer : callable (estimator, R, y) -> float
+    is_named : bool
+        Whether it is a scorer of scikit-learn by name, which sees codes, 1 for the positive class;
+        any other callable sees the estimator and the labels as given.
+    takes_weights : bool
+    """
+
+    name: str
+    scorer: Any
+    is_named: bool
+    takes_weights: bool
+
+    @property
+    def is_of_decisions(self):
+        """Whether a threshold belongs to what is scored."""
+        return self.is_named and self.name in DECISIONS
+
+    def __call__(self, *scored, v):
+        """The score of an estimator on rows and labels: float."""
+        weights = {"sample_weight": v} if v is not None and self.takes_weights else {}
+        with config_context(
+            enable_metadata_routing=False
+        ):  # weights go to scorers that take them, requested or not
+            return float(self.scorer(*scored, **weights))
+
+
+def make_aims(scoring):
+    """Aims of a name, a callable, or a tuple or list of them: tuple of Aim."""
+    several = scoring if isinstance(scoring, tuple | list) else (scoring,)
+    if not several:
+        raise ValueError(f"scoring={scoring!r} is empty: pass a name, or several.")
+    aims = []
+    for place, one in enumerate(several):
+        if not isinstance(one, str) and not callable(one):
+            raise ValueError(
+                f"scoring holds {one!r}: pass names of scikit-learn scorers, or callables "
+                "(estimator, R, y) -> float."
+            )
+        scorer = get_scorer(one) if isinstance(one, str) else one
+        name = one if isinstance(one, str) else getattr(one, "__name__", f"score {place}")
+        aims.append(Aim(name, scorer, isinstance(one, str), _takes_weights(scorer)))
+    if len({aim.name for aim in aims}) < len(aims):
+        raise ValueError(f"scoring={scoring!r} names a score twice: pass each once.")
+    return tuple(aims)
+
+
+def check_number_of_classes(aims, n_classes):
+    """Refuse scores by name that cannot judge as many classes, before any trial is run."""
+    P = np.full((n_classes, n_classes), 0.5 / (n_classes - 1))
+    np.fill_diagonal(P, 0.5)
+    for aim in aims if n_classes > 2 else ():
+        if not aim.is_named:
+            continue
+        try:
+            aim(Predicted(n_classes), P, np.arange(n_classes), v=None)
+        except ValueError as error:
+            names = [f"{aim.name}{suffix}" for suffix in ("_macro", "_weighted", "_ovr", "_ovo")]
+            known = [repr(name) for name in names if name in get_scorer_names()]
+            advised = known or ["'f1_macro'", "'roc_auc_ovr'", "'neg_log_loss'"]
+            raise ValueError(
+                f"scoring={aim.name!r} cannot score {n_classes} classes ({error}): pass "
+                f"{' or '.join(advised)}."
+            ) from error
+
+
+def best_threshold(aim, P, codes, v):
+    """The threshold on the probability of code 1 with the best score on all rows together: float.
+
+    Parameters
+    ----------
+    aim : Aim
+        Of decisions.
+    P : ndarray of shape (n, 2)
+        Out-of-fold probabilities, pooled over the folds.
+    codes : ndarray of int, shape (n,)
+    v : ndarray of shape (n,) or None
+    """
+    p, v = P[:, 1], np.ones(len(P)) if v is None else v
+    # Between two positive rows a higher threshold only drops false positives: the best is at one.
+    levels = np.unique(p[codes == 1])
+    if len(levels) > MOST_THRESHOLDS:
+        levels = np.unique(np.quantile(levels, np.linspace(0.0, 1.0, MOST_THRESHOLDS)))
+    order = np.argsort(p)
+    above = len(p) - np.searchsorted(p[order], levels)
+    mass = [np.cumsum((v * (codes == code))[order][::-1]) for code in (0, 1)]
+    scores = [
+        _score_of_counts(aim, *(m[-1] - m[n - 1] for m in mass), *(m[n - 1] for m in mass))
+        for n in above
+    ]
+    return float(levels[np.argmax(scores)])
+
+
+def _score_of_counts(aim, *counts):
+    """The score of a table of counts (true negatives, false negatives, false and true positives):
+    four rows with these weights.
+    """
+    P = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    seen = np.array(counts) > 0
+    return aim(Predicted(2), P[seen], np.array([0, 1, 0, 1])[seen], v=np.array(counts)[seen])
+
+
+def _takes_weights(scorer):
+    """Whether the metric behind a scorer, or the scoring function itself, has an argument for
+    weights.
+    """
+    function = getattr(scorer, "_score_func", scorer)
+    try:
+        return "sample_weight" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a builtin without a signature
+        return False
