@@ -131,8 +131,8 @@ class BaseCFEnsemble(
         ends = np.cumsum([0, *(shape[0] for shape in parts.gather(np.shape))])
         if ends[-1] != len(y):
             raise ValueError(
-                f"R has {ends[-1]} rows, but y has {len(y)} entries: they are inconsistent, one "
-                "entry per row is needed."
+                f"Found input variables with inconsistent numbers of samples: [{ends[-1]}, "
+                f"{len(y)}]. R has {ends[-1]} rows, but y has {len(y)} entries."
             )
         cuts = [slice(*pair) for pair in pairwise(ends)]
         weights = [None if v is None else v[cut] for cut in cuts]
