@@ -24,13 +24,18 @@ from functools import partial
 import numpy as np
 
 from cfens_stack.ensemble.losses import loss_sums
-from cfens_stack.ensemble.newton import minimise
+from cfens_stack.ensemble.newton import mean_loss, minimise, scores_matrix
 
 AGGREGATORS = ("weighted", "mean")
 # Of aggregator_reg="auto", strongest first. Real sets use both ends. Weaker ones gain nothing
 # there, and where few labels are separable the likelihood, and with it the evidence, would follow
 # the weights to infinity.
 STRENGTHS = 10.0 ** np.arange(4.0, 0.0, -0.5)
+# Correlation of two reconstructions within the classes. Good models of an easy set correlate above
+# .999 over all rows, because the classes lie far apart, and three linear models do within them: they
+# are worth counting. Reconstruction takes the noise off copies, so few copies fall below.
+COPIES_ABOVE = 0.9999
+CONSTANT_BELOW = 1e-12  # of the largest variance: rounding correlates with itself
 
 
 @dataclass(frozen=True)
@@ -142,12 +147,13 @@ def fit_from_sums(likelihood, tilted, M, t, *, w0, b0, aggregator_reg, nonnegati
     S, p = len(b0), len(w0)
     M = np.vstack([np.column_stack([M, np.zeros(p)]), np.tile(np.eye(M.shape[1] + 1)[-1], (S, 1))])
     t = np.append(t, np.arange(S))
+    copies = copies_of_columns(likelihood, M, t)
+    w0 = shared_out(w0, copies, t[:p])
     start = np.append(w0, b0)
 
     def solve(theta, strength, sums, loss=None):
-        return minimise(
-            theta, sums, M, t, w0=w0, strength=strength / n, nonnegative=nonnegative, loss=loss
-        )
+        penalty = {"w0": w0, "strength": strength / n, "copies": copies}
+        return minimise(theta, sums, M, t, nonnegative=nonnegative, loss=loss, **penalty)
 
     if aggregator_reg != "auto":
         theta, _, history, converged, _ = solve(start, aggregator_reg, tilted)
@@ -159,32 +165,110 @@ def fit_from_sums(likelihood, tilted, M, t, *, w0, b0, aggregator_reg, nonnegati
         theta, loss = (fits[-1][0], fits[-1][-1]) if fits else (start, None)
         fits.append(solve(theta, strength, likelihood, loss))
         theta, hessian, history, *_ = fits[-1]
-        costs.append(
-            _evidence_cost(theta, n * hessian, n * history[-1], p, strength / S, nonnegative)
-        )
-    minimised = tilted is likelihood
-    belief = np.exp(min(costs) - np.array(costs))
-    belief /= belief.sum()
-    theta, history, converged = np.zeros(len(start)), [], True
-    for share, fit, strength in zip(belief, fits, STRENGTHS, strict=True):
-        if share > 1e-9:
-            fitted, _, steps, done, _ = fit if minimised else solve(fit[0], strength, tilted)
-            theta += share * fitted
-            history, converged = history + (steps[-1:] if minimised else steps), converged and done
-    return AggregatorFit(
-        theta[:p], theta[p:], float(np.exp(belief @ np.log(STRENGTHS))), history, converged
-    )
+        precision = strength / S * copies
+        costs.append(_evidence_cost(theta, n * hessian, n * history[-1], precision, nonnegative))
+    shares = np.exp(min(costs) - np.array(costs))
+    used = np.flatnonzero(shares > 1e-9 * shares.sum())
+    shares, fits = shares[used] / shares[used].sum(), [fits[k] for k in used]
+    theta = shares @ [fit[0] for fit in fits]
+    strengths = STRENGTHS[used]
+    if tilted is not likelihood:
+        plain = fit_intercepts(theta, likelihood, M, t)
+        theta = fit_intercepts(theta, tilted, M, t)
+        ratio = _curvature(theta, tilted, M, t) / _curvature(plain, likelihood, M, t)
+        strengths = strengths * ratio
+        starts = [np.append(fit[0][:p], theta[p:]) for fit in fits]
+        fits = [solve(*pair, tilted) for pair in zip(starts, strengths, strict=True)]
+        theta = shares @ [fit[0] for fit in fits]
+    if len(used) > 1:
+        theta = fit_intercepts(theta, tilted, M, t)
+    history = [value for fit in fits for value in fit[2]]
+    reg = float(np.exp(shares @ np.log(strengths)))
+    return AggregatorFit(theta[:p], theta[p:], reg, history, all(fit[3] for fit in fits))
 
 
-def _evidence_cost(theta, hessian, posterior_cost, p, precision, nonnegative):
+def copies_of_columns(sums, M, t):
+    """How many columns say what each one says, itself included: ndarray of shape (p,), float.
+
+    Copies are models whose reconstructions correlate above `COPIES_ABOVE` within the classes of the
+    labelled rows, and with several classes over the columns of all classes together. A copy adds no
+    information: c copies as independent weights would draw the prior to what they say, with c times
+    the variance. So they share the mean of one weight, and each has c times the precision: their
+    sum then has the prior of a single weight, and the evidence is that of one copy too.
+
+    Parameters
+    ----------
+    sums : callable
+        V (d + 1, S) -> `loss_sums` with gamma = 0.
+    M, t
+        Extended by the intercepts.
+    """
+    S = t[-1] + 1
+    moments, totals = moments_by_class(sums, M.shape[1], S)
+    within = moments - sum(np.outer(total, total) / total[-1] for total in totals)
+    loadings = M[:-S].reshape(-1, S, M.shape[1])
+    covariance = np.einsum("usd,de,vse->uv", loadings, within, loadings, optimize=True)
+    variance = np.diag(covariance)
+    spread = np.sqrt(np.where(variance > CONSTANT_BELOW * variance.max(), variance, 0.0))
+    same = covariance > COPIES_ABOVE * np.outer(spread, spread)
+    same &= (spread > 0)[:, None] & (spread > 0)
+    return np.repeat(np.maximum(same.sum(axis=1), 1.0), S)
+
+
+def moments_by_class(sums, size, S):
+    """Second moments of the factors over all rows, and their sum over the rows of each class.
+
+    Where all scores are 0, every class has probability 1 / K and every row the same curvature
+    f = (1 - 1 / K) / K, and the slopes are sum_i s_i (1 / K - [y_i = k]) Y_i.
+
+    Returns
+    -------
+    moments : ndarray of shape (d + 1, d + 1)
+    totals : ndarray of shape (K, d + 1)
+    """
+    K = max(S, 2)
+    _, slopes, curvatures, _ = sums(np.zeros((size, S)))
+    moments = curvatures[0, 0] / ((1.0 - 1.0 / K) / K)
+    totals = moments[-1] / K - slopes.T
+    return moments, totals if S > 1 else np.vstack([moments[-1] - totals, totals])
+
+
+def shared_out(w0, copies, t):
+    """w0 with copies sharing the weight of one column, and the same total for each score: (p,)."""
+    shared = w0 / copies
+    total, left = np.bincount(t, weights=w0), np.bincount(t, weights=shared)
+    return shared * (total / np.where(left == 0, 1.0, left))[t]
+
+
+def fit_intercepts(theta, sums, M, t):
+    """theta with the intercepts that minimise the first term of (2), its weights held fixed.
+
+    An average of minimisers is none: without this the mean probability of the training rows would
+    miss the prevalence where positives are few.
+    """
+    S = t[-1] + 1
+    V = scores_matrix(np.append(theta[:-S], np.zeros(S)), M, t)
+    nothing = {"w0": np.empty(0), "strength": 0.0, "nonnegative": False}
+    b = minimise(theta[-S:], lambda of_b: sums(V + of_b), M[-S:], t[-S:], **nothing)[0]
+    return np.append(theta[:-S], b)
+
+
+def _curvature(theta, sums, M, t):
+    """Trace of the Hessian of the first term of (2) in the weights."""
+    weights = np.arange(len(theta) - t[-1] - 1)
+    return mean_loss(theta, sums, M, t)[2][weights, weights].sum()
+
+
+def _evidence_cost(theta, hessian, posterior_cost, precision, nonnegative):
     """-log Laplace evidence of a strength (MacKay 1992), up to a constant.
 
-    The penalty is a normal prior on w about w0, with precision strength / S. With H the Hessian of
-    the negative log posterior over the coordinates that the constraint leaves free, it is
+    The penalty is a normal prior on w about w0, with precision strength / S times the number of
+    copies, shape (p,). With H the Hessian of the negative log posterior over the coordinates that
+    the constraint leaves free, it is
 
-        -log posterior(theta) + log det(H) / 2 - n_free log(precision) / 2.
+        -log posterior(theta) + log det(H) / 2 - sum log(precision) / 2.
     """
-    free = np.ones(len(theta), dtype=bool)
+    p, free = len(precision), np.ones(len(theta), dtype=bool)
     free[:p] = theta[:p] > 0 if nonnegative else True
     log_det = np.linalg.slogdet(hessian[np.ix_(free, free)])[1]
-    return posterior_cost + 0.5 * (log_det - free[:p].sum() * np.log(precision))
+    return posterior_cost + 0.5 * (log_det - np.log(precision[free[:p]]).sum())

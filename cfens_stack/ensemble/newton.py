@@ -20,7 +20,7 @@ ROUNDING = (
 NEAR_BOUND = 1e-4
 
 
-def supervision(theta, Y, M, t, y, s, gamma, w0, strength):
+def supervision(theta, Y, M, t, y, s, gamma, w0, strength, copies=1.0):
     """Objective (2) with its gradient and Hessian in theta.
 
     Parameters
@@ -33,6 +33,8 @@ def supervision(theta, Y, M, t, y, s, gamma, w0, strength):
     t : ndarray of int, shape (p + S,)
     strength : float
         aggregator_reg / n_labelled.
+    copies : float or ndarray of shape (p,), default=1.0
+        Multiplies the strength of each weight.
 
     Returns
     -------
@@ -41,10 +43,10 @@ def supervision(theta, Y, M, t, y, s, gamma, w0, strength):
     hessian : ndarray of shape (p + S, p + S)
     """
     loss = mean_loss(theta, partial(loss_sums, Y=Y, y=y, s=s, gamma=gamma), M, t)
-    return _add_penalty(loss, theta, w0, strength)
+    return _add_penalty(loss, theta, w0, strength, copies)
 
 
-def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None):
+def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None, copies=1.0):
     """Minimise (2) from theta by projected Newton steps (Bertsekas 1982), with w >= 0 if
     `nonnegative`.
 
@@ -56,6 +58,8 @@ def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None):
     loss : tuple, default=None
         What an earlier call with another strength and the same data returned as `loss` at this
         theta: saves a pass.
+    copies : float or ndarray of shape (p,), default=1.0
+        Multiplies the strength of each weight.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None):
 
     def evaluate(theta, loss=None):
         loss = mean_loss(theta, sums, M, t) if loss is None else loss
-        return loss, *_add_penalty(loss, theta, w0, strength)
+        return loss, *_add_penalty(loss, theta, w0, strength, copies)
 
     loss, value, gradient, hessian = evaluate(theta, loss)
     history = [value]
@@ -120,12 +124,17 @@ def _modelled(loss, step):
     return value + gradient @ step + 0.5 * step @ hessian @ step, gradient + hessian @ step, hessian
 
 
+def scores_matrix(theta, M, t):
+    """V (d + 1, S): scores are Y V."""
+    V = np.zeros((M.shape[1], t[-1] + 1))
+    np.add.at(V.T, t, theta[:, None] * M)
+    return V
+
+
 def mean_loss(theta, sums, M, t):
     """The first term of (2) with its gradient and Hessian in theta: one pass over the rows."""
     S = t[-1] + 1
-    V = np.zeros((M.shape[1], S))
-    np.add.at(V.T, t, theta[:, None] * M)
-    value, slopes, curvatures, mass = sums(V)
+    value, slopes, curvatures, mass = sums(scores_matrix(theta, M, t))
     slopes, curvatures = slopes / mass, curvatures / mass
     hessian = np.zeros((len(theta), len(theta)))
     for k in range(S):
@@ -136,16 +145,16 @@ def mean_loss(theta, sums, M, t):
     return value / mass, np.einsum("jd,jd->j", M, slopes.T[t]), hessian
 
 
-def _add_penalty(loss, theta, w0, strength):
+def _add_penalty(loss, theta, w0, strength, copies):
     """Value, gradient and Hessian of (2) from those of its first term."""
     value, gradient, hessian = loss
     p, S = len(w0), len(theta) - len(w0)
     # The penalty is the mean over the scores, so that two classes cost the same in either form.
-    deviation, strength = theta[:p] - w0, strength / S
-    value = value + 0.5 * strength * deviation @ deviation
+    deviation, precision = theta[:p] - w0, strength / S * copies
+    value = value + 0.5 * np.sum(precision * deviation**2)
     gradient, hessian = gradient.copy(), hessian.copy()
-    gradient[:p] += strength * deviation
-    hessian[np.arange(p), np.arange(p)] += strength
+    gradient[:p] += precision * deviation
+    hessian[np.arange(p), np.arange(p)] += precision
     if S > 1:  # a constant added to all intercepts changes nothing: keep the steps from using it
         hessian[p:, p:] += 1.0 / S
     return value, gradient, hessian

@@ -17,6 +17,7 @@ from cfens_stack.ensemble.aggregator import (
     average_offset,
     average_slope,
     column_weights,
+    copies_of_columns,
     even_weights,
     fit_aggregator,
     log_odds_slope,
@@ -432,3 +433,123 @@ def test_no_setting_inverts_the_ranking(settings, share):
         meta.posterior == "natural"
     ):  # class weights alone would put it at ten times the share, and more
         assert share / 3 < P[:, 1].mean() < 3 * share
+
+
+def rare_positives(n_positives, n=400, seed=0):
+    """Log-odds of five models, and the labels, of which n_positives are 1."""
+    rng = np.random.default_rng(seed)
+    y = np.zeros(n, dtype=int)
+    y[:n_positives] = 1
+    return 1.5 * y[:, None] - 3.0 + rng.standard_normal((n, 1)) + rng.standard_normal((n, 5)), y
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_mean_probability_is_the_prevalence_of_the_training_rows(nonnegative, seed):
+    """The intercept's own condition, which an average over strengths of intercepts does not meet."""
+    R, y = rare_positives(5, seed=seed)
+    P = CFEnsemble(nonnegative=nonnegative).fit(expit(R), y).predict_proba(expit(R))
+    assert P[:, 1].mean() == pytest.approx(y.mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mean_probability_of_each_of_several_classes_is_its_share(seed):
+    data = make_predictions(4000, 5, n_classes=3, random_state=seed)
+    sizes = np.array([5, 15, 100])
+    rows = np.concatenate([np.flatnonzero(data.y == k)[:size] for k, size in enumerate(sizes)])
+    P = CFEnsemble().fit(data.R[rows], data.y[rows]).predict_proba(data.R[rows])
+    np.testing.assert_allclose(P.mean(axis=0), sizes / sizes.sum(), rtol=1e-3)
+
+
+def loss_with_and_without_copies(seed, aggregator_reg, jitter, n_classes):
+    """Log loss on new rows from 30 labels, of two models, and with 100 copies of the first."""
+    data = make_predictions(1030, 2, n_classes=n_classes, random_state=seed, noise=1.5)
+    links = np.log(data.R.reshape(1030, 2, -1))
+    if n_classes == 2:
+        links = logit(np.clip(data.R, 1e-6, 1 - 1e-6))[:, :, None]
+    noise = np.random.default_rng(seed).standard_normal((1030, 100, links.shape[2]))
+    copies = np.concatenate([links[:, :1] + jitter * noise, links[:, 1:]], axis=1)
+    losses = []
+    for G in (links, copies):
+        R = (expit(G) if n_classes == 2 else softmax(G, axis=2)).reshape(1030, -1)
+        meta = CFEnsemble(aggregator_reg=aggregator_reg).fit(R[:30], data.y[:30])
+        losses.append(log_loss(data.y[30:], meta.predict_proba(R[30:])))
+    return losses
+
+
+@pytest.mark.parametrize(
+    ("aggregator_reg", "jitter", "n_classes"),
+    [("auto", 0.0, 2), (100.0, 0.0, 2), ("auto", 0.05, 2), ("auto", 0.0, 3)],
+)
+def test_copies_of_a_model_count_as_one(aggregator_reg, jitter, n_classes):
+    """They would draw the prior, and with 30 labels the result, to what they say."""
+    losses = [
+        loss_with_and_without_copies(seed, aggregator_reg, jitter, n_classes) for seed in range(10)
+    ]
+    once, often = np.mean(losses, axis=0)
+    assert abs(often - once) < 0.01
+
+
+def test_which_columns_are_copies():
+    """Another unit makes no difference, nor does order; the opposite, a constant and a model that
+    agrees about the class alone are none.
+    """
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    first, second, third, fourth = rng.standard_normal((4, 200))
+    columns = [first, second, 3.0 * first + 1.0, -first, 0.0 * first, first + 0.001 * second]
+    apart = 100.0 * y  # total correlation 0.9998 with each other
+    columns += [third + apart, fourth + apart]
+    expected = np.array([3, 1, 3, 1, 1, 3, 1, 1])
+    for order in (np.arange(8), rng.permutation(8)):
+        Y = np.column_stack([*[columns[j] for j in order], np.ones(200)])
+        M, t = np.eye(9), np.zeros(9, dtype=int)
+        sums = partial(loss_sums, Y=Y, y=y, s=np.ones(200), gamma=0.0)
+        np.testing.assert_array_equal(copies_of_columns(sums, M, t), expected[order])
+
+
+def test_a_copy_of_a_model_agrees_about_all_classes():
+    """Columns of models a, b, c by class; c repeats a, and b repeats a for the first class only."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((300, 3))
+    b = np.column_stack([a[:, 0], rng.standard_normal((300, 2))])
+    Y, M = np.column_stack([a, b, 2.0 * a, np.ones(300)]), np.eye(10)
+    M = np.vstack([M[:9], M[9], M[9], M[9]])
+    sums = partial(loss_sums, Y=Y, y=np.arange(300) % 3, s=np.ones(300), gamma=0.0)
+    copies = copies_of_columns(sums, M, np.tile(np.arange(3), 4))
+    np.testing.assert_array_equal(copies, [2, 2, 2, 1, 1, 1, 2, 2, 2])
+
+
+@pytest.mark.parametrize("S", [1, 3])
+def test_copies_have_the_fit_and_the_strength_of_one(S):
+    """Exactly: prior and evidence of the sum of their weights are those of one weight."""
+    problem = random_supervision(S, seed=3)
+    M, t = problem["M"][:-S, :-1], problem["t"][:-S]
+    options = {"gamma": 0.0, "b0": np.zeros(S), "aggregator_reg": "auto", "nonnegative": False}
+    found = []
+    for models in ([0, 1, 2, 3], [0, 1, 2, 3, 1, 1, 1]):
+        columns = (S * np.array(models)[:, None] + np.arange(S)).ravel()
+        w0 = np.full(len(columns), 1.0 / len(models))
+        rows = problem["Y"][:, :-1], M[columns], t[columns], problem["y"], np.ones(80)
+        found.append((columns, fit_aggregator(*rows, w0=w0, v=np.ones(80), **options)))
+    (_, once), (columns, often) = found
+    assert often.aggregator_reg == pytest.approx(once.aggregator_reg, rel=1e-6)
+    np.testing.assert_allclose(np.bincount(columns, often.w), once.w, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tilt",
+    [{"use_class_weights": True}, {"focal_gamma": 2.0}],
+    ids=["class weights", "focal loss"],
+)
+def test_strength_follows_the_curvature_of_the_loss_in_use(tilt):
+    """A loss with c times the curvature needs c times the strength for the same shrinkage: the
+    weights keep their distance from the prior, instead of following few labels.
+    """
+    data = make_predictions(600, 8, weights=[0.95, 0.05], random_state=0)
+    plain, tilted = (CFEnsemble(**settings).fit(data.R, data.y) for settings in ({}, tilt))
+    p = tilted.set_params(posterior="weighted").predict_proba(data.R)[:, 1]
+    assert tilted.aggregator_reg_ != pytest.approx(plain.aggregator_reg_, rel=0.2)
+    if "use_class_weights" in tilt:  # p (1 - p) under equal classes against that at 5 %
+        assert tilted.aggregator_reg_ > 2.0 * plain.aggregator_reg_
+        assert p.mean() > 0.2
