@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
-from cfens_stack.kernels import ridge, ridge_numpy
+from cfens_stack.kernels import ridge_numpy
 from cfens_stack.kernels.ridge import fold_in, sweep
 
 REPEATS = 9
@@ -89,11 +89,11 @@ def with_kernel(function, compiled):
     """The function, with the rows passed over by numba or by numpy however few they are."""
 
     def call(*args):
-        before, ridge.COMPILED_FROM = ridge.COMPILED_FROM, 0 if compiled else np.inf
+        before, compiled.COMPILED_FROM = compiled.COMPILED_FROM, 0 if compiled else np.inf
         try:
             return function(*args)
         finally:
-            ridge.COMPILED_FROM = before
+            compiled.COMPILED_FROM = before
 
     return call
 

@@ -47,7 +47,8 @@ from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer
 from cfens_stack.datasets import make_predictions
 from cfens_stack.ensemble.pytorch import JointLoss
 from cfens_stack.kernels import ridge_numba
-from cfens_stack.kernels.ridge import COMPILED_FROM, sweep
+from cfens_stack.kernels.compiled import COMPILED_FROM
+from cfens_stack.kernels.ridge import sweep
 from cfens_stack.kernels.ridge_numpy import DUAL_FROM
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

@@ -121,8 +121,8 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 """
     use = (
-        "from cfens_stack import CFEnsemble; from cfens_stack.kernels import ridge; from cfens_stack.datasets import "
-        "make_predictions; ridge.COMPILED_FROM = 0; d = make_predictions(200, 5, "
+        "from cfens_stack import CFEnsemble; from cfens_stack.kernels import compiled; "
+        "from cfens_stack.datasets import make_predictions; compiled.COMPILED_FROM = 0; d = make_predictions(200, 5, "
         "random_state=0); print(CFEnsemble().fit(d.R, d.y).predict_proba(d.R).shape)"
     )
     assert run_python(blocked + use) == "(200, 2)\n"

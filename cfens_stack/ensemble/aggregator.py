@@ -132,7 +132,9 @@ def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative,
     return fit_from_sums(likelihood, likelihood if same else tilted, M, t, **options)
 
 
-def fit_from_sums(likelihood, tilted, M, t, *, w0, b0, aggregator_reg, nonnegative, n):
+def fit_from_sums(
+    likelihood, tilted, M, t, *, w0, b0, aggregator_reg, nonnegative, n, undamped=None
+):
     """`fit_aggregator`, with the rows seen only through `loss_sums`: those of the likelihood, and
     those of (2).
 
@@ -143,11 +145,12 @@ def fit_from_sums(likelihood, tilted, M, t, *, w0, b0, aggregator_reg, nonnegati
         gamma change nothing.
     n : float
         Sum of the sample weights of the labelled rows.
+    undamped : callable, default=None
+        The likelihood as if no cell were missing, in which copies are looked for; None: the same.
     """
     S, p = len(b0), len(w0)
-    M = np.vstack([np.column_stack([M, np.zeros(p)]), np.tile(np.eye(M.shape[1] + 1)[-1], (S, 1))])
-    t = np.append(t, np.arange(S))
-    copies = copies_of_columns(likelihood, M, t)
+    M, t = with_intercepts(M, t, S)
+    copies = copies_of_columns(undamped or likelihood, M, t)
     w0 = shared_out(w0, copies, t[:p])
     start = np.append(w0, b0)
 
@@ -185,6 +188,20 @@ def fit_from_sums(likelihood, tilted, M, t, *, w0, b0, aggregator_reg, nonnegati
     history = [value for fit in fits for value in fit[2]]
     reg = float(np.exp(shares @ np.log(strengths)))
     return AggregatorFit(theta[:p], theta[p:], reg, history, all(fit[3] for fit in fits))
+
+
+def intercepts_for(fit, sums, M, t):
+    """Intercepts (S,) of a fit under other sums, its weights held fixed; M and t as for the fit."""
+    M, t = with_intercepts(M, t, len(fit.b))
+    return fit_intercepts(np.append(fit.w, fit.b), sums, M, t)[len(fit.w) :]
+
+
+def with_intercepts(M, t, S):
+    """M and t extended by the rows that pick the column of ones, for S intercepts."""
+    M = np.vstack(
+        [np.column_stack([M, np.zeros(len(M))]), np.tile(np.eye(M.shape[1] + 1)[-1], (S, 1))]
+    )
+    return M, np.append(t, np.arange(S))
 
 
 def copies_of_columns(sums, M, t):

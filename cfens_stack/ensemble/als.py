@@ -7,14 +7,8 @@ import numpy as np
 
 from cfens_stack.ensemble.confidence import known_truth, mean_sums, reweighted
 from cfens_stack.ensemble.training import Solution, train_aggregator
-from cfens_stack.kernels.ridge import (
-    finish_sweep,
-    merged_moments,
-    second_moment,
-    second_moments,
-    sweep_moments,
-    sweep_sums,
-)
+from cfens_stack.kernels.missing_patterns import merged_moments, second_moment, second_moments
+from cfens_stack.kernels.ridge import finish_sweep, sweep_moments, sweep_sums
 from cfens_stack.validation import warn_user
 
 FLOAT32_FROM = 1e-3  # lambda_reg: there reconstructions differ by 1e-4 of their largest entry
@@ -47,19 +41,23 @@ def train_als(problem, settings):
     Solution
     """
     warn_of_float32(settings)
+    aware = wants_label_aware(problem, settings)
     X, values, converged = train_factors(
-        training_cells(problem, settings),
+        label_aware(problem, settings)
+        if aware
+        else problem.rows.map(partial(cells_of, dtype=settings.dtype)),
         min(settings.latent_dim, problem.n_columns),
         problem.ridge_x,
         problem.encoder.ridge,
         max_iter=settings.max_iter,
         tol=settings.tol,
         dtype=settings.dtype,
+        missing=None if aware else problem.missing_moment,
     )
-    fit, W, b = train_aggregator(problem, X, settings)
+    fit, W, b, damped = train_aggregator(problem, X, settings)
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
     converged = converged and fit.converged
-    return Solution(X, W, b, fit.aggregator_reg, history, len(values) - 1, converged)
+    return Solution(X, W, b, damped, fit.aggregator_reg, history, len(values) - 1, converged)
 
 
 def warn_of_float32(settings):
@@ -84,10 +82,8 @@ def wants_label_aware(problem, settings):
     return bool(wanted) and settings.rho < 1 and problem.layout.kind != "scores"
 
 
-def training_cells(problem, settings):
-    """Cells under the confidence that trains the model factors: label-aware where wanted."""
-    if not wants_label_aware(problem, settings):
-        return problem.rows.map(partial(cells_of, dtype=settings.dtype))
+def label_aware(problem, settings):
+    """Cells under the label-aware confidence, rescaled to mean 1."""
     truths = problem.rows.map(partial(truth, layout=problem.layout))
     count, total = truths.sum(truth_sums)
     scale = count / total if count else 0.0
@@ -96,7 +92,9 @@ def training_cells(problem, settings):
     return cells.map(partial(scaled_cells, factor=count / total, dtype=settings.dtype))
 
 
-def train_factors(cells, latent_dim, ridge_x, ridge_y, *, max_iter, tol, dtype="float64"):
+def train_factors(
+    cells, latent_dim, ridge_x, ridge_y, *, max_iter, tol, dtype="float64", missing=None
+):
     """Model factors that minimise objective (1), by balanced fused sweeps from a spectral start.
 
     Parameters
@@ -111,6 +109,8 @@ def train_factors(cells, latent_dim, ridge_x, ridge_y, *, max_iter, tol, dtype="
         The sweeps end when one lowers the objective by at most this share of it.
     dtype : {"float64", "float32"}
         Precision of the sweeps.
+    missing : ndarray of shape (q, q), default=None
+        What the uncertainty of filled cells adds to Z'VZ, where rows share their confidence.
 
     Returns
     -------
@@ -121,10 +121,13 @@ def train_factors(cells, latent_dim, ridge_x, ridge_y, *, max_iter, tol, dtype="
     """
     total = sum(cells.gather(total_confidence))
     moments = merged_moments(cells.gather(moments_of))
+    if moments is not None and len(moments) == 1 and missing is not None:
+        c, moment, mass = moments[0]
+        moments = [(c, moment + missing, mass)]
     if moments is None:
         (gram,) = cells.sum(gram_of)
     else:
-        gram = sum(moment for _, moment in moments)
+        gram = sum(moment for _, moment, _ in moments)
     exact = all(cells.gather(is_constant))
     X = spectral_start(gram, latent_dim, ridge_x, ridge_y, exact).astype(dtype)
 
@@ -178,8 +181,11 @@ def cells_of(rows, dtype="float64"):
 
 def truth(rows, layout):
     """Rows, their confidence as (n, q), and q of equation (4)."""
-    C = np.where(np.isfinite(rows.R), rows.C, 0.0)
-    return rows, C, known_truth(C, rows.R, layout.targets(rows.y), rows.y >= 0)
+    observed = rows.observed_confidence()
+    q = known_truth(
+        np.broadcast_to(observed, rows.R.shape), rows.R, layout.targets(rows.y), rows.y >= 0
+    )
+    return rows, np.broadcast_to(rows.C, rows.R.shape), q
 
 
 def truth_sums(truths):
@@ -191,7 +197,11 @@ def truth_sums(truths):
 def label_aware_cells(truths, rho, scale):
     """Cells under C (rho + (1 - rho) q), q scaled to mean 1; C itself where no label is known."""
     rows, C, q = truths
-    return Cells(rows.Z, reweighted(C, q, rows.y >= 0, rho, scale) if scale else C, rows.v)
+    if scale == 0.0:
+        return Cells(rows.Z, C, rows.v)
+    weighted = reweighted(C, q, rows.y >= 0, rho, scale)
+    # A filled cell says nothing of the truth that the observed ones do not.
+    return Cells(rows.Z, np.where(np.isfinite(rows.R), weighted, C), rows.v)
 
 
 def confidence_sums(cells):

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from cfens_stack.ensemble import rows as steps
 from cfens_stack.ensemble.aggregator import AGGREGATORS
 from cfens_stack.ensemble.confidence import CONFIDENCES
+from cfens_stack.ensemble.damping import damping_of
 from cfens_stack.ensemble.engines import (
     Partitions,
     by_row_blocks,
@@ -63,6 +64,7 @@ class BaseCFEnsemble(
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "rho": [Interval(Real, 0, 1, closed="both")],
         "lambda_reg": [Interval(Real, 0, None, closed="neither")],
+        "uncertainty": ["boolean"],
         "link": [StrOptions(set(LINKS))],
         "smoothing": [Interval(Real, 0, 1, closed="right")],
         "confidence": [StrOptions(set(CONFIDENCES)), callable],
@@ -159,9 +161,9 @@ class BaseCFEnsemble(
         P : ndarray of shape (n, K)
             Columns in the order of `classes_`.
         """
-        scores = self._by_blocks(self._scores, R)
-        two = scores.shape[1] == 1
-        P = np.hstack([expit(-scores), expit(scores)]) if two else softmax(scores, axis=1)
+        logits = self._by_blocks(self._logits, R)
+        two = logits.shape[1] == 1
+        P = np.hstack([expit(-logits), expit(logits)]) if two else softmax(logits, axis=1)
         if self.posterior == "weighted" or not np.isfinite(self.aggregator_reg_):
             return P  # as trained, or the plain average, which nothing has tilted
         return natural_posterior(P, self.class_weights_, self.focal_gamma_)
@@ -279,8 +281,9 @@ class BaseCFEnsemble(
         W = encoder.all_columns(solution.W)
         self.coef_ = W[0] if len(W) == 1 else W
         self.intercept_ = float(solution.b[0]) if len(W) == 1 else solution.b
+        self.base_logits_ = solution.base
         self.aggregator_reg_ = solution.aggregator_reg
-        self.history_ = solution.history
+        self.history_ = {**solution.history, "completion": np.array(problem.changes)}
         self.n_iter_ = solution.n_iter
         self.converged_ = solution.converged
 
@@ -305,15 +308,25 @@ class BaseCFEnsemble(
 
     def _fold_in(self, R):
         """Instance factors of checked rows: (n, d)."""
-        Z, C = self.encoder_.encode(R)
+        Z, C = self.encoder_.complete(*self.encoder_.encode(R))
         return fold_in(Z, C, self._factors, self.encoder_.ridge)
 
-    def _scores(self, R):
-        """w . r_hat + b of checked rows: (n, S)."""
+    def _logits(self, R):
+        """Scores of checked rows, equations (6) and (6a): (n, S)."""
         encoder = self.encoder_
+        observed, C = encoder.encode(R)
+        Z, filled = encoder.complete(observed, C)
+        Y = fold_in(Z, filled, self._factors, encoder.ridge)
         W = np.atleast_2d(self.coef_)[:, encoder.layout.columns]
-        V = encoder.scale * self._factors.T @ W.T
-        return self._fold_in(R) @ V + (self.intercept_ + W @ encoder.means)
+        logits = Y @ (encoder.scale * self._factors.T @ W.T)
+        b = self.intercept_ + W @ encoder.means
+        learnt = np.isfinite(self.aggregator_reg_)  # the plain average is what it says
+        damping = damping_of(encoder, self._factors, W) if learnt else None
+        damped = None if damping is None else damping(C)
+        if damped is None:
+            return logits + b
+        kappa, t = damped[0][:, None], damped[1][:, None]
+        return kappa * logits + (1.0 - t) * b + t * self.base_logits_
 
     def _reconstructed(self, R):
         """Predictions that the instance factors of checked rows stand for: (n, m)."""

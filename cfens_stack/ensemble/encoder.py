@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cfens_stack.ensemble.aggregator import log_odds_slope
+from cfens_stack.ensemble.completion import Completion
 from cfens_stack.ensemble.confidence import certainty, check_confidence
 from cfens_stack.ensemble.layout import Layout
 from cfens_stack.ensemble.link import apply_link, invert_link, standardise
@@ -37,6 +38,8 @@ class Encoder:
         What gives the confidence of the training rows mean 1 over observed cells.
     ridge : float
         Ridge of the rows' systems in equation (4), lambda N / n.
+    completion : Completion or None
+        What fills missing cells, equation (4a); None leaves them out, as the published method does.
     """
 
     n_features: int
@@ -50,6 +53,7 @@ class Encoder:
     column_confidence: np.ndarray
     confidence_scale: float = 1.0
     ridge: float = np.nan
+    completion: Completion | None = None
 
     def encode(self, R):
         """Centred predictions and confidence of new rows.
@@ -71,6 +75,10 @@ class Encoder:
         R, given = R[:, columns], None if given is None else given[:, columns]
         G = apply_link(R, self.link, self.smoothing, self.layout.n_outputs)
         return self.centre(G, np.isfinite(R)), self.cell_confidence(R, given)
+
+    def complete(self, Z, C):
+        """Z and C as `fold_in` takes them: with missing cells filled, if there is a completion."""
+        return (Z, C) if self.completion is None else self.completion.fill(Z, C)
 
     def centre(self, G, observed):
         """Z from the link-scale predictions of the columns in use: ndarray of shape (n, q)."""

@@ -31,6 +31,11 @@ class CFEnsemble(BaseCFEnsemble):
     lambda_reg : float > 0, default=0.01
         L2 strength on the factors, equation (1); a share of the mean squared prediction, whatever n
         and m are.
+    uncertainty : bool, default=True
+        Whether missing cells are filled by a normal model of the complete row, and the probability
+        of a row is the nearer to the prevalence the less is known of it, equations (4a) and (6a).
+        False: the published method, which leaves missing cells out and takes what is left for
+        certain. Complete rows are treated alike.
     link : {"logit", "identity"}, default="logit"
         Scale on which predictions are factorised and pooled. If R has values outside [0, 1] its
         columns are scores and "identity" is used.
@@ -166,6 +171,7 @@ class CFEnsemble(BaseCFEnsemble):
         latent_dim=32,
         rho=0.5,
         lambda_reg=0.01,
+        uncertainty=True,
         link="logit",
         smoothing=0.01,
         confidence="uniform",
@@ -189,6 +195,7 @@ class CFEnsemble(BaseCFEnsemble):
         self.latent_dim = latent_dim
         self.rho = rho
         self.lambda_reg = lambda_reg
+        self.uncertainty = uncertainty
         self.link = link
         self.smoothing = smoothing
         self.confidence = confidence
@@ -224,7 +231,7 @@ class CFEnsembleTrainer(BaseCFEnsemble):
     ----------
     n_classifiers : int, default=None
         Number of base models; None takes it from R, another number than R's raises.
-    latent_dim, rho, lambda_reg, link, smoothing, confidence, use_label_aware_confidence, use_class_weights, \
+    latent_dim, rho, lambda_reg, uncertainty, link, smoothing, confidence, use_label_aware_confidence, use_class_weights, \
 focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol,
     dtype, random_state
         See `CFEnsemble`.
@@ -250,6 +257,7 @@ focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict,
         rho=0.5,
         *,
         lambda_reg=0.01,
+        uncertainty=True,
         link="logit",
         smoothing=0.01,
         confidence="uniform",
@@ -271,6 +279,7 @@ focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict,
         self.latent_dim = latent_dim
         self.rho = rho
         self.lambda_reg = lambda_reg
+        self.uncertainty = uncertainty
         self.link = link
         self.smoothing = smoothing
         self.confidence = confidence
@@ -313,7 +322,7 @@ class CFEnsemblePyTorchTrainer(BaseCFEnsemble):
         "auto" is CUDA where present, else the CPU; or a torch device such as "cpu" or "cuda:1".
     dtype : {"float64", "float32"}, default="float64"
         Precision of the training.
-    latent_dim, rho, lambda_reg, link, smoothing, confidence, use_class_weights, focal_gamma, aggregator, \
+    latent_dim, rho, lambda_reg, uncertainty, link, smoothing, confidence, use_class_weights, focal_gamma, aggregator, \
 aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_state
         See `CFEnsemble`.
 
@@ -339,6 +348,7 @@ aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_st
         rho=0.5,
         *,
         lambda_reg=0.01,
+        uncertainty=True,
         link="logit",
         smoothing=0.01,
         confidence="uniform",
@@ -362,6 +372,7 @@ aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_st
         self.latent_dim = latent_dim
         self.rho = rho
         self.lambda_reg = lambda_reg
+        self.uncertainty = uncertainty
         self.link = link
         self.smoothing = smoothing
         self.confidence = confidence

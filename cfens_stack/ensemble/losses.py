@@ -86,7 +86,7 @@ def softmax_focal_loss(scores, y, gamma):
     return -modulation * log_p, a[:, None] * e, curvature
 
 
-def loss_sums(V, Y, y, s, gamma):
+def loss_sums(V, Y, y, s, gamma, damping=None):
     """What the rows contribute to the first term of (2); over partitions of the rows, contributions
     add up.
 
@@ -94,6 +94,9 @@ def loss_sums(V, Y, y, s, gamma):
     ----------
     V : ndarray of shape (d + 1, S)
     Y : ndarray of shape (n, d + 1)
+        With a last column of ones.
+    damping : tuple of kappa (n,), t (n,) and base (S,), default=None
+        Scores are kappa Y V + (1 - t) b + t base, (6a), with b the last row of V; None: Y V.
 
     Returns
     -------
@@ -109,8 +112,12 @@ def loss_sums(V, Y, y, s, gamma):
     focal_loss = sigmoid_focal_loss if S == 1 else softmax_focal_loss
     value, slopes, curvatures = 0.0, np.zeros((size, S)), np.zeros((S, S, size, size))
     for rows in blocks(len(Y)):
-        Y_b, s_b = Y[rows], s[rows]
-        loss, slope, curvature = focal_loss(Y_b @ V, y[rows], gamma)
+        Y_b, s_b, offset = Y[rows], s[rows], 0.0
+        if damping is not None:
+            kappa, t, base = damping[0][rows], damping[1][rows], damping[2]
+            Y_b, offset = kappa[:, None] * Y_b, t[:, None] * base
+            Y_b[:, -1] = 1.0 - t
+        loss, slope, curvature = focal_loss(Y_b @ V + offset, y[rows], gamma)
         value += s_b @ loss
         slopes += Y_b.T @ (s_b[:, None] * slope)
         for k in range(S):

@@ -10,12 +10,14 @@ import numpy as np
 
 from cfens_stack.ensemble import rows as steps
 from cfens_stack.ensemble.calibration import calibration_slopes
+from cfens_stack.ensemble.completion import learn_completion
 from cfens_stack.ensemble.confidence import brier_sums, calibration_from, mean_sums
 from cfens_stack.ensemble.encoder import Encoder
 from cfens_stack.ensemble.layout import layout_from_sums
 from cfens_stack.ensemble.link import apply_link, column_sums, means, spread, squares_about
 from cfens_stack.ensemble.posterior import class_weights
 from cfens_stack.ensemble.training import Problem
+from cfens_stack.kernels.missing_patterns import second_moment
 from cfens_stack.validation import warn_user
 
 
@@ -54,18 +56,49 @@ def prepare(rows, settings, classes, names):
         cells = rows.map(partial(slope_cells, layout=layout))
         slopes = calibration_slopes(cells, encoder.log_odds_unit)
     cells, total = rows.sum(confidence_sums)
+    rows = rows.map(partial(scale_confidence, factor=cells / total))
     encoder = replace(
         encoder, confidence_scale=cells / total, ridge=float(settings.lambda_reg * cells / v_sum)
     )
+    missing, changes = None, []
+    if settings.uncertainty:
+        encoder, missing, changes = learn_to_complete(rows, encoder, settings, v_sum)
+        if changes:
+            rows = rows.map(partial(complete, completion=encoder.completion))
+            cells = v_sum * len(encoder.means)
     return Problem(
-        rows=rows.map(partial(scale_confidence, factor=encoder.confidence_scale)),
+        rows=rows,
         encoder=encoder,
         mass=mass,
         class_weights=class_weights(mass) if settings.use_class_weights else np.ones(K),
         slopes=slopes,
         ridge_x=float(settings.lambda_reg * cells / len(encoder.means)),
         nonnegative=settings.nonnegative and layout.kind != "scores",
+        missing_moment=missing,
+        changes=changes,
     )
+
+
+def learn_to_complete(rows, encoder, settings, v_sum):
+    """The encoder with its completion, what the uncertainty of filled cells adds to the second
+    moment of completed rows, and the changes that EM made.
+    """
+    q = len(encoder.means)
+    completion, moment, changes = learn_completion(
+        rows,
+        min(settings.latent_dim, q),
+        settings.lambda_reg,
+        v_sum,
+        per_cell=encoder.confidence == "certainty" or callable(encoder.confidence),
+        max_iter=settings.max_iter,
+        tol=settings.tol,
+    )
+    # A completed row has q cells of mean confidence 1: the ridge of a complete row.
+    encoder = replace(encoder, completion=completion, ridge=float(settings.lambda_reg * q))
+    if not changes:
+        return encoder, None, changes
+    (filled,) = rows.sum(partial(completed_moment, completion=completion))
+    return encoder, moment - filled, changes
 
 
 def refuse_outside(rows):
@@ -215,6 +248,17 @@ def slope_cells(rows, layout):
 def confidence_sums(rows):
     """Weight of the observed cells, and the sum of their confidence."""
     return mean_sums(rows.C, rows.v)
+
+
+def complete(rows, completion):
+    """With missing cells filled in Z and C."""
+    Z, C = completion.fill(rows.Z, rows.C)
+    return replace(rows, Z=Z, C=C)
+
+
+def completed_moment(rows, completion):
+    """Z'VZ of completed rows."""
+    return (second_moment(completion.fill(rows.Z, rows.C)[0], rows.v),)
 
 
 def scale_confidence(rows, factor):

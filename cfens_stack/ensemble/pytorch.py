@@ -67,14 +67,14 @@ def train_pytorch(problem, settings):
     latent_dim = min(settings.latent_dim, problem.n_columns)
     cells = problem.rows.map(cells_of)
     X, _, _ = train_factors(cells, latent_dim, problem.ridge_x, problem.encoder.ridge, **limits)
-    start, _, _ = train_aggregator(problem, X, settings)
+    start, *_ = train_aggregator(problem, X, settings)
     loss = JointLoss(problem, settings, start.aggregator_reg)
     theta = np.append(start.w, start.b) if settings.aggregator == "weighted" else np.empty(0)
     minimiser = _projected if settings.instance_factors == "projected" else _free
     X, converged, n_iter = minimiser(loss, X, theta, **limits)
-    fit, W, b = train_aggregator(problem, X, settings, start.aggregator_reg)
+    fit, W, b, base = train_aggregator(problem, X, settings, start.aggregator_reg)
     history = {name: np.array(values) for name, values in loss.history.items()}
-    return Solution(X, W, b, fit.aggregator_reg, history, n_iter, converged and fit.converged)
+    return Solution(X, W, b, base, fit.aggregator_reg, history, n_iter, converged and fit.converged)
 
 
 @dataclass(frozen=True, eq=False)

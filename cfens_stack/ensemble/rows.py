@@ -27,7 +27,8 @@ class Rows:
     G, Z : ndarray of shape (n, q) or None
         Link-scale predictions, until they are centred; centred ones, 0 where missing.
     C : ndarray of shape (n, q) or (q,), or None
-        Label-free confidence, 0 where missing; (q,) if it is the same in all rows.
+        Label-free confidence, (q,) if it is the same in all rows. Where Z is completed, that of
+        filled cells too; else 0 where missing.
     """
 
     R: np.ndarray
@@ -52,6 +53,12 @@ class Rows:
             Z=None if self.Z is None else self.Z[chosen],
             C=C if C is None or C.ndim == 1 else C[chosen],
         )
+
+    def observed_confidence(self):
+        """C with 0 in missing cells: (q,) if nothing is missing and it is the same in all rows."""
+        observed = np.isfinite(self.R)
+        assert self.C is not None
+        return self.C if observed.all() else np.where(observed, self.C, 0.0)
 
     def labelled(self):
         """The rows that have a label."""

@@ -1,6 +1,6 @@
 """What a trainer is given, what it gives back, and the aggregator step that trainers share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -11,10 +11,13 @@ from cfens_stack.ensemble.aggregator import (
     average_slope,
     even_weights,
     fit_from_sums,
-    loss_sums,
+    intercepts_for,
 )
+from cfens_stack.ensemble.damping import damping_of
 from cfens_stack.ensemble.encoder import Encoder
 from cfens_stack.ensemble.engines import Partitions
+from cfens_stack.ensemble.losses import loss_sums
+from cfens_stack.ensemble.newton import minimise
 from cfens_stack.kernels.ridge import fold_in
 
 IMBALANCED_BELOW = 0.2  # share of the rarest class; with K classes 0.4 / K
@@ -38,6 +41,10 @@ class Problem:
     ridge_x : float
         Ridge of the models' systems; `encoder.ridge` is that of the rows'.
     nonnegative : bool
+    missing_moment : ndarray of shape (q, q) or None
+        What the uncertainty of filled cells adds to the second moment of the rows.
+    changes : list of float
+        Relative change of the covariance of complete rows at each sweep of EM.
     """
 
     rows: Partitions
@@ -47,6 +54,8 @@ class Problem:
     slopes: np.ndarray
     ridge_x: float
     nonnegative: bool
+    missing_moment: np.ndarray | None = None
+    changes: list = field(default_factory=list)
 
     @property
     def layout(self):
@@ -84,13 +93,14 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Factors X (q, d); aggregator W (S, q) and b (S,) on link-scale reconstructions; how they were
-    reached.
+    """Factors X (q, d); aggregator W (S, q) and b (S,) on link-scale reconstructions, and the base
+    (S,) that scores of rows with missing cells are damped to; how they were reached.
     """
 
     X: np.ndarray
     W: np.ndarray
     b: np.ndarray
+    base: np.ndarray
     aggregator_reg: float
     history: dict
     n_iter: int
@@ -142,6 +152,9 @@ def aggregator_columns(problem):
 def train_aggregator(problem, X, settings, aggregator_reg=None):
     """(W, b) on the fold-in factors of the labelled rows: minimiser of (2), or the plain average.
 
+    Scores of rows with missing cells are damped by the weights of the calibrated average, and the
+    intercepts are fitted once more when they are damped by the weights found.
+
     Parameters
     ----------
     problem : Problem
@@ -158,55 +171,123 @@ def train_aggregator(problem, X, settings, aggregator_reg=None):
     W : ndarray of shape (S, q)
     b : ndarray of shape (S,)
         Those of (6): score = W r_hat + b.
+    base : ndarray of shape (S,)
+        Score of the class shares under the loss in use.
     """
-    source, target, w0, b0 = aggregator_columns(problem)
+    columns = aggregator_columns(problem)
+    source, target, w0, b0 = columns
+    gamma, mu = settings.focal_gamma, problem.encoder.means
+    base = base_scores(problem, problem.class_weights * problem.mass, gamma)
     if settings.aggregator == "mean":
-        fit = AggregatorFit(w0, b0, np.inf, [], True)
-    else:
-        likelihood, tilted = losses(problem, X, settings.focal_gamma)
-        fit = fit_from_sums(
-            likelihood,
-            tilted,
-            problem.encoder.scale * problem.gain[source, None] * X[source],
-            target,
-            w0=w0,
-            b0=b0,
-            aggregator_reg=settings.aggregator_reg if aggregator_reg is None else aggregator_reg,
-            nonnegative=problem.nonnegative,
-            n=problem.mass.sum(),
-        )
-    # From the columns and units of the optimisation to score = W r_hat + b.
-    W = np.zeros((len(fit.b), problem.n_columns))
-    W[target, source] = fit.w * problem.gain[source]
-    return fit, W, fit.b - W @ problem.encoder.means
+        W = link_scale_weights(problem, columns, w0)
+        return AggregatorFit(w0, b0, np.inf, [], True), W, b0 - W @ mu, base
+    factors = LabelledFactors(problem, X, columns)
+    factors.damp(w0)
+    plain = factors.loss(None, 0.0, base_scores(problem, problem.mass, 0.0))
+    same = gamma == 0 and np.all(problem.class_weights == 1)
+    tilted = plain if same else factors.loss(problem.class_weights, gamma, base)
+    M = problem.encoder.scale * problem.gain[source, None] * X[source]
+    fit = fit_from_sums(
+        plain,
+        tilted,
+        M,
+        target,
+        w0=w0,
+        b0=b0,
+        aggregator_reg=settings.aggregator_reg if aggregator_reg is None else aggregator_reg,
+        nonnegative=problem.nonnegative,
+        n=problem.mass.sum(),
+        undamped=factors.loss(None, 0.0, None),
+    )
+    if factors.damp(fit.w):
+        loss = factors.loss(None if same else problem.class_weights, gamma, base)
+        fit = replace(fit, b=intercepts_for(fit, loss, M, target))
+    W = link_scale_weights(problem, columns, fit.w)
+    return fit, W, fit.b - W @ mu, base
 
 
-def losses(problem, X, focal_gamma):
-    """The unweighted log loss of the labelled rows, and the loss of (2): callables V -> `loss_sums`.
+def link_scale_weights(problem, columns, w):
+    """W (S, q) on link-scale reconstructions, from weights in the units of the optimisation."""
+    source, target, _, b0 = columns
+    W = np.zeros((len(b0), problem.n_columns))
+    W[target, source] = w * problem.gain[source]
+    return W
 
-    The same object twice if class weights and focal loss change nothing.
+
+def base_scores(problem, mass, gamma):
+    """Constant scores (S,) that minimise the focal loss of rows with this weight in each class."""
+    K, S = len(mass), problem.n_scores
+    start = np.log(mass) - np.log(mass).mean() if S > 1 else np.log(mass[1:] / mass[:1])
+    if gamma == 0:
+        return start
+    ones, codes = np.ones((K, 1)), np.arange(K)
+    sums = partial(loss_sums, Y=ones, y=codes, s=mass, gamma=gamma)
+    return minimise(
+        start, sums, np.ones((S, 1)), np.arange(S), w0=np.empty(0), strength=0.0, nonnegative=False
+    )[0]
+
+
+class LabelledFactors:
+    """Fold-in factors of the labelled rows, and the losses of scores that are linear in them.
+
+    Parameters
+    ----------
+    problem : Problem
+    X : ndarray of shape (q, d)
+    columns : tuple
+        `aggregator_columns`.
     """
-    factors = problem.rows.map(partial(labelled_factors, X=X, ridge=problem.encoder.ridge))
 
-    def loss(class_weights, gamma):
-        return lambda V: factors.sum(
-            partial(factor_loss_sums, V=V, class_weights=class_weights, gamma=gamma)
+    def __init__(self, problem, X, columns):
+        self.problem, self.X, self.columns = problem, X, columns
+        fold = partial(labelled_factors, X=X, ridge=problem.encoder.ridge)
+        self.undamped = self.factors = problem.rows.map(fold)
+
+    def damp(self, w):
+        """Damp rows with missing cells as weights w (p,) do; whether there are any."""
+        W = link_scale_weights(self.problem, self.columns, w)
+        damping = damping_of(self.problem.encoder, self.X, W)
+        if damping is None or not self.problem.changes:
+            return False
+        dampings = self.problem.rows.map(partial(labelled_damping, damping=damping))
+        self.factors = Partitions(
+            self.undamped.engine,
+            self.undamped.engine.map(with_damping, self.undamped.handles, dampings.handles),
         )
+        return True
 
-    likelihood = loss(None, 0.0)
-    if focal_gamma == 0 and np.all(problem.class_weights == 1):
-        return likelihood, likelihood
-    return likelihood, loss(problem.class_weights, focal_gamma)
+    def loss(self, class_weights, gamma, base):
+        """Callable V -> `loss_sums` over the labelled rows; base None leaves scores undamped."""
+        factors = self.undamped if base is None else self.factors
+        step = partial(factor_loss_sums, class_weights=class_weights, gamma=gamma, base=base)
+        return lambda V: factors.sum(partial(step, V=V))
+
+
+# Steps on the rows of one partition.
 
 
 def labelled_factors(rows, X, ridge):
-    """Fold-in factors of the labelled rows with a column of ones, their class codes and weights."""
+    """Fold-in factors of the labelled rows with a column of ones, their class codes and weights;
+    no damping yet.
+    """
     rows = rows.labelled()
     Y = fold_in(rows.Z, rows.C, X, ridge)
-    return np.column_stack([Y, np.ones(len(Y))]), rows.y, rows.v
+    return np.column_stack([Y, np.ones(len(Y))]), rows.y, rows.v, None
 
 
-def factor_loss_sums(factors, V, class_weights, gamma):
+def labelled_damping(rows, damping):
+    """kappa and t of the labelled rows, or None."""
+    return damping(rows.labelled().observed_confidence())
+
+
+def with_damping(factors, damping):
+    """Factors with their damping."""
+    return *factors[:3], damping
+
+
+def factor_loss_sums(factors, V, class_weights, gamma, base):
     """`loss_sums` of one partition."""
-    Y, y, v = factors
-    return loss_sums(V, Y, y, v if class_weights is None else v * class_weights[y], gamma)
+    Y, y, v, damping = factors
+    s = v if class_weights is None else v * class_weights[y]
+    damped = None if damping is None or base is None else (*damping, base)
+    return loss_sums(V, Y, y, s, gamma, damped)

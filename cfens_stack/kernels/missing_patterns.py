@@ -6,6 +6,8 @@ base model failed in a fold.
 
 import numpy as np
 
+from cfens_stack.kernels.blocks import blocks
+
 MOST_GROUPS = 128
 # a group on average: with fewer, many small matrix products cost more than one pass over the rows
 FEWEST_ROWS = 32
@@ -37,6 +39,40 @@ def confidence_groups(C):
     if len(patterns) > most:
         return None
     return np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+
+
+def second_moments(Z, C, v):
+    """Confidence (m,), second moment Z'VZ (m, m) and weight of each group of rows with one
+    confidence; None if groups are many.
+    """
+    if C.ndim == 1:
+        return [(C, second_moment(Z, v), v.sum())]
+    groups = confidence_groups(C) if len(C) else []
+    if groups is None:
+        return None
+    return [(C[rows[0]], second_moment(Z, v, rows), v[rows].sum()) for rows in groups]
+
+
+def merged_moments(parts):
+    """The `second_moments` of several sets of rows as those of all; None where a set has none."""
+    merged: dict = {}
+    for part in parts:
+        if part is None:
+            return None
+        for c, moment, mass in part:
+            _, moments, masses = merged.get(c.tobytes(), (c, 0.0, 0.0))
+            merged[c.tobytes()] = c, moments + moment, masses + mass
+    return list(merged.values())
+
+
+def second_moment(Z, v, rows=None):
+    """Z'VZ (m, m) of some rows, or of all."""
+    total = np.zeros((Z.shape[1], Z.shape[1]))
+    for block in blocks(len(Z) if rows is None else len(rows)):
+        chosen = block if rows is None else rows[block]
+        Z_b = Z[chosen]
+        total += Z_b.T @ (v[chosen, None] * Z_b)
+    return total
 
 
 def _one_value_a_column(C):

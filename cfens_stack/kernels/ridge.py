@@ -37,16 +37,14 @@ determines: the sum of v y y' is K G K', that of v z y' is G K'. So the rows are
 sweeps.
 """
 
-from functools import cache
-
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from cfens_stack.kernels.blocks import blocks, over_chunks
-from cfens_stack.kernels.missing_patterns import confidence_groups
+from cfens_stack.kernels.compiled import compiled_kernel
+from cfens_stack.kernels.missing_patterns import confidence_groups, second_moment
 from cfens_stack.kernels.ridge_numpy import RowSystems, packed_order, shared_part, triangle
 
-COMPILED_FROM = 8192  # rows; for fewer, loading numba (most of a second) costs more than it saves
 # handed over at a time: to threads, and so that what has to be copied (strides) stays small
 COMPILED_ROWS = 8192
 
@@ -71,15 +69,15 @@ def fold_in(Z, C, X, ridge_y, *, block_rows=None):
     n, d = Z.shape[0], X.shape[1]
     Y = np.empty((n, d), dtype=np.result_type(Z, C, X))
     if C.ndim == 1:
-        K = _shared_solution(C, X, ridge_y)
+        K = shared_solution(C, X, ridge_y)
         for rows in blocks(n):
             Y[rows] = Z[rows] @ K.T
         return Y
     if groups := confidence_groups(C):
         for rows in groups:
-            Y[rows] = Z[rows] @ _shared_solution(C[rows[0]], X, ridge_y).T
+            Y[rows] = Z[rows] @ shared_solution(C[rows[0]], X, ridge_y).T
         return Y
-    if kernel := _compiled(Z, C):
+    if kernel := compiled_kernel("ridge_numba", C):
         shared, (compiled, _) = shared_part(X, Y.dtype, kernel.DUAL_FROM), kernel.passes(Y.dtype)
 
         def fold_in_chunk(rows):
@@ -129,12 +127,12 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=None):
         The terms of F that rows have, at their minimum over Y.
     """
     if C.ndim == 1:
-        return _group_sums([(C, second_moment(Z, v))], X, ridge_y)
+        return _group_sums([(C, second_moment(Z, v), v.sum())], X, ridge_y)
     dtype = np.result_type(Z, C, X)
     left, right, gram, squares = _no_sums(X)
     unit = np.ldexp(1.0, np.frexp(np.max(v, initial=0.0))[1])  # a power of two rounds nothing
     v = v / unit  # at most 1, which float32 holds
-    if kernel := _compiled(Z, C):
+    if kernel := compiled_kernel("ridge_numba", C):
         shared, (_, compiled) = shared_part(X, dtype, kernel.DUAL_FROM), kernel.passes(dtype)
 
         def chunk_sums(rows):
@@ -161,42 +159,8 @@ def sweep_sums(Z, C, v, X, ridge_y, *, block_rows=None):
     return unit * left, unit * right, unit * gram, unit * (squares - float(np.sum(X.T * right)))
 
 
-def second_moments(Z, C, v):
-    """Confidence (m,) and second moment (m, m) of each group of rows with one confidence; None if
-    groups are many.
-    """
-    if C.ndim == 1:
-        return [(C, second_moment(Z, v))]
-    groups = confidence_groups(C) if len(C) else []
-    if groups is None:
-        return None
-    return [(C[rows[0]], second_moment(Z, v, rows)) for rows in groups]
-
-
-def merged_moments(parts):
-    """The `second_moments` of several sets of rows as those of all; None where a set has none."""
-    merged: dict = {}
-    for part in parts:
-        if part is None:
-            return None
-        for c, moment in part:
-            _, total = merged.get(c.tobytes(), (c, 0.0))
-            merged[c.tobytes()] = c, total + moment
-    return list(merged.values())
-
-
-def second_moment(Z, v, rows=None):
-    """Z'VZ (m, m) of some rows, or of all."""
-    total = np.zeros((Z.shape[1], Z.shape[1]))
-    for block in blocks(len(Z) if rows is None else len(rows)):
-        chosen = block if rows is None else rows[block]
-        Z_b = Z[chosen]
-        total += Z_b.T @ (v[chosen, None] * Z_b)
-    return total
-
-
 def sweep_moments(moments, X, ridge_x, ridge_y):
-    """`sweep` from the `second_moments` of the rows."""
+    """`sweep` from the `missing_patterns.second_moments` of the rows."""
     return finish_sweep(X, _group_sums(moments, X, ridge_y), ridge_x, ridge_y)
 
 
@@ -257,7 +221,7 @@ def ridges(C, v, lambda_reg):
     return float(lambda_reg * total / C.shape[1]), float(lambda_reg * total / v.sum())
 
 
-def _shared_solution(c, X, ridge_y):
+def shared_solution(c, X, ridge_y):
     """K (d, m), which maps the predictions of a row with confidence c to its instance factors."""
     XC = X.T * c
     factor = cho_factor(XC @ X + ridge_y * np.eye(X.shape[1]), lower=True, check_finite=False)
@@ -268,8 +232,8 @@ def _group_sums(moments, X, ridge_y):
     """`sweep_sums` of the rows behind `second_moments`."""
     columns, rows = packed_order(X.shape[1])
     left, right, gram, fit = _no_sums(X)
-    for c, G in moments:
-        K = _shared_solution(c, X, ridge_y)
+    for c, G, _ in moments:
+        K = shared_solution(c, X, ridge_y)
         KG = K @ G
         KGK = KG @ K.T
         left += np.outer(KGK[rows, columns], c)
@@ -282,25 +246,6 @@ def _group_sums(moments, X, ridge_y):
 def _no_sums(X):
     m, d = X.shape
     return np.zeros((triangle(d), m)), np.zeros((d, m)), np.zeros((d, d)), 0.0
-
-
-def _compiled(Z, C):
-    """`ridge_numba` where it serves: many rows, with a confidence for each cell, and numba
-    installed.
-    """
-    return _numba_kernel() if C.ndim == 2 and len(Z) >= COMPILED_FROM else None
-
-
-@cache
-def _numba_kernel():
-    try:
-        from cfens_stack.kernels import ridge_numba
-    except (
-        ImportError,
-        RuntimeError,
-    ):  # not installed, or not for this numpy; no folder to keep compiled code in
-        return None
-    return ridge_numba
 
 
 def _contiguous(dtype, *arrays):

@@ -5,8 +5,8 @@ is the sweep.
 import numpy as np
 import pytest
 
-from cfens_stack.kernels.missing_patterns import confidence_groups
-from cfens_stack.kernels.ridge import fold_in, second_moments, sweep, sweep_moments
+from cfens_stack.kernels.missing_patterns import confidence_groups, second_moments
+from cfens_stack.kernels.ridge import fold_in, sweep, sweep_moments
 
 
 def grouped_confidence(n, m, n_patterns, seed=0):

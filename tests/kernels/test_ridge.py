@@ -10,7 +10,7 @@ import pytest
 from cfens_stack.datasets import make_predictions
 from cfens_stack.ensemble.link import apply_link, centre, standardise
 from cfens_stack.ensemble.objective import reconstruction
-from cfens_stack.kernels import ridge
+from cfens_stack.kernels import compiled
 from cfens_stack.kernels.blocks import blocks
 from cfens_stack.kernels.ridge import balance, fold_in, ridges, sweep, sweep_sums
 
@@ -20,7 +20,7 @@ def kernel(request, monkeypatch):
     """Every test of this file runs with both kernels, however few its rows are."""
     if request.param == "numba":
         pytest.importorskip("numba")
-    monkeypatch.setattr(ridge, "COMPILED_FROM", 0 if request.param == "numba" else np.inf)
+    monkeypatch.setattr(compiled, "COMPILED_FROM", 0 if request.param == "numba" else np.inf)
 
 
 def slow_fold_in(Z, C, X, ridge_y):
@@ -152,11 +152,11 @@ def test_numba_is_taken_where_it_is_installed_and_equals_numpy(shape, monkeypatc
     Z, C, v, X = random_problem(n=9001, **shape)
     factors, sums = {}, {}
     for kernel, compiled_from in (("numpy", np.inf), ("numba", 9001)):
-        monkeypatch.setattr(ridge, "COMPILED_FROM", compiled_from)
+        monkeypatch.setattr(compiled, "COMPILED_FROM", compiled_from)
         factors[kernel], sums[kernel] = fold_in(Z, C, X, 0.3), sweep_sums(Z, C, v, X, 0.3)
     np.testing.assert_allclose(factors["numba"], factors["numpy"], rtol=1e-10, atol=1e-10)
-    for compiled, plain in zip(sums["numba"], sums["numpy"], strict=True):
-        np.testing.assert_allclose(compiled, plain, rtol=1e-10, atol=1e-10 * np.abs(plain).max())
+    for fast, plain in zip(sums["numba"], sums["numpy"], strict=True):
+        np.testing.assert_allclose(fast, plain, rtol=1e-10, atol=1e-10 * np.abs(plain).max())
     assert not np.array_equal(factors["numba"], factors["numpy"]), (
         "rounding differs only if two kernels ran"
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 
-from cfens_stack.kernels import ridge
+from cfens_stack.kernels import compiled, ridge
 from cfens_stack.kernels.blocks import allowed_threads, over_chunks
 from cfens_stack.kernels.ridge import fold_in, sweep_sums
 
@@ -62,7 +62,7 @@ def test_an_error_in_a_thread_is_raised():
 
 @pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
 def test_sums_and_factors_are_the_same_to_the_last_bit(monkeypatch):
-    monkeypatch.setattr(ridge, "COMPILED_FROM", 0)
+    monkeypatch.setattr(compiled, "COMPILED_FROM", 0)
     rng = np.random.default_rng(0)
     n, m, d = 3 * ridge.COMPILED_ROWS + 5, 6, 3
     Z, C, v, X = (
