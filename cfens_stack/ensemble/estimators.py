@@ -231,9 +231,9 @@ class CFEnsembleTrainer(BaseCFEnsemble):
     ----------
     n_classifiers : int, default=None
         Number of base models; None takes it from R, another number than R's raises.
-    latent_dim, rho, lambda_reg, uncertainty, link, smoothing, confidence, use_label_aware_confidence, use_class_weights, \
-focal_gamma, aggregator, aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol,
-    dtype, random_state
+    latent_dim, rho, lambda_reg, uncertainty, link, smoothing, confidence, \
+use_label_aware_confidence, use_class_weights, focal_gamma, aggregator, aggregator_reg, \
+nonnegative, posterior, layout, strict, max_iter, tol, dtype, random_state
         See `CFEnsemble`.
 
     See Also

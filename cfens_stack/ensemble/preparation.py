@@ -95,7 +95,7 @@ def learn_to_complete(rows, encoder, settings, v_sum):
     )
     # A completed row has q cells of mean confidence 1: the ridge of a complete row.
     encoder = replace(encoder, completion=completion, ridge=float(settings.lambda_reg * q))
-    if not changes:
+    if not changes or completion.per_cell:
         return encoder, None, changes
     (filled,) = rows.sum(partial(completed_moment, completion=completion))
     return encoder, moment - filled, changes

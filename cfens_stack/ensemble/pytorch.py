@@ -19,10 +19,18 @@ from scipy.optimize import Bounds, minimize
 
 from cfens_stack.ensemble.als import cells_of, train_factors
 from cfens_stack.ensemble.confidence import mean_sums
+from cfens_stack.ensemble.damping import damping_of
 from cfens_stack.ensemble.objective import joint, row_costs
 from cfens_stack.ensemble.rows import identity
-from cfens_stack.ensemble.training import Solution, aggregator_columns, train_aggregator
+from cfens_stack.ensemble.training import (
+    Solution,
+    aggregator_columns,
+    base_scores,
+    link_scale_weights,
+    train_aggregator,
+)
 from cfens_stack.kernels.blocks import blocks
+from cfens_stack.kernels.ridge import shared_solution
 
 CHUNK_ROWS = 8192
 LEARNING_RATE = 0.02
@@ -66,9 +74,16 @@ def train_pytorch(problem, settings):
     limits = {"max_iter": settings.max_iter, "tol": settings.tol}
     latent_dim = min(settings.latent_dim, problem.n_columns)
     cells = problem.rows.map(cells_of)
-    X, _, _ = train_factors(cells, latent_dim, problem.ridge_x, problem.encoder.ridge, **limits)
+    X, _, _ = train_factors(
+        cells,
+        latent_dim,
+        problem.ridge_x,
+        problem.encoder.ridge,
+        missing=problem.missing_moment,
+        **limits,
+    )
     start, *_ = train_aggregator(problem, X, settings)
-    loss = JointLoss(problem, settings, start.aggregator_reg)
+    loss = JointLoss(problem, settings, start.aggregator_reg, X, start.w)
     theta = np.append(start.w, start.b) if settings.aggregator == "weighted" else np.empty(0)
     minimiser = _projected if settings.instance_factors == "projected" else _free
     X, converged, n_iter = minimiser(loss, X, theta, **limits)
@@ -79,18 +94,23 @@ def train_pytorch(problem, settings):
 
 @dataclass(frozen=True, eq=False)
 class Tensors:
-    """Rows of one partition on the device: Z, C, v and y of `Rows`; share of each row in (2)."""
+    """Rows of one partition on the device: Z, C, v and y of `Rows`; share of each row in (2); kappa
+    and t of (6a), 1 and 0 in complete rows.
+    """
 
     Z: Any
     C: Any
     v: Any
     y: Any
     share: Any
+    kappa: Any
+    t: Any
 
     def take(self, rows):
         """A slice of the rows."""
         C = self.C if self.C.ndim == 1 else self.C[rows]
-        return Tensors(self.Z[rows], C, self.v[rows], self.y[rows], self.share[rows])
+        others = (self.v, self.y, self.share, self.kappa, self.t)
+        return Tensors(self.Z[rows], C, *(values[rows] for values in others))
 
 
 class JointLoss:
@@ -103,6 +123,9 @@ class JointLoss:
     settings : estimator
         Read for `rho`, `focal_gamma`, `device` and `dtype`.
     aggregator_reg : float
+    X : ndarray of shape (q, d)
+    w : ndarray of shape (p,)
+        Factors and weights that rows with missing cells are damped by, throughout.
 
     Attributes
     ----------
@@ -110,12 +133,13 @@ class JointLoss:
         The objective and its two parts at the start and after every iteration.
     """
 
-    def __init__(self, problem, settings, aggregator_reg):
+    def __init__(self, problem, settings, aggregator_reg, X, w):
         self.nonnegative = problem.nonnegative
         self.rho = settings.rho
         self.history: dict = {"objective": [], "reconstruction": [], "supervision": []}
-        source, target, w0, b0 = aggregator_columns(problem)
+        columns = source, target, w0, b0 = aggregator_columns(problem)
         self.w0, self.fixed = w0, np.append(w0, b0)
+        self.missing = problem.missing_moment
         self.total = sum(problem.rows.gather(confidence_total))
         self.ridge_x = problem.ridge_x
         reg = aggregator_reg if np.isfinite(aggregator_reg) else 0.0
@@ -129,10 +153,14 @@ class JointLoss:
             gain=problem.encoder.scale * problem.gain,
             source=source,
             target=target,
+            base=base_scores(problem, problem.class_weights * problem.mass, settings.focal_gamma),
         )
-        mass = problem.class_weights @ problem.mass
+        damping = None
+        if problem.changes and settings.aggregator == "weighted":
+            damping = damping_of(problem.encoder, X, link_scale_weights(problem, columns, w))
+        class_weights = problem.class_weights / (problem.class_weights @ problem.mass)
         self.parts = problem.rows.map(
-            partial(to_tensors, class_weights=problem.class_weights / mass, **self.options)
+            partial(to_tensors, class_weights=class_weights, damping=damping, **self.options)
         )
 
     def value_and_gradient(self, X, theta):
@@ -141,6 +169,10 @@ class JointLoss:
         sums = self.parts.sum(partial(gradient_sums, terms=self.terms, X=X, theta=used))
         recon, sup, gradient_X, gradient_theta = sums
         recon += self.ridge_x * np.sum(X**2) / self.total
+        if self.missing is not None:
+            cost, gradient = missing_cost(X, self.missing, self.terms.ridge_y)
+            recon += cost / self.total
+            gradient_X = gradient_X + self.rho * gradient / self.total
         deviation = used[: len(self.w0)] - self.w0
         sup += 0.5 * self.strength * deviation @ deviation
         gradient_X = gradient_X + 2.0 * self.rho * self.ridge_x * X / self.total
@@ -166,6 +198,7 @@ class RowTerms:
     gain: np.ndarray
     source: np.ndarray
     target: np.ndarray
+    base: np.ndarray
 
     def __call__(self, part, X, theta, Y=None):
         """L_recon and L_sup of the rows as tensors; Y folds in where None."""
@@ -178,8 +211,10 @@ class RowTerms:
         p = len(source)
         loadings = (gain[source, None] * X[source] * theta[:p, None]).T
         V = loadings.new_zeros(len(loadings), len(theta) - p).index_add(1, target, loadings)
-        losses = torch_focal_loss(Y @ V + theta[p:], part.y, self.gamma)
-        return recon, (part.share * losses).sum()
+        base = torch.as_tensor(self.base, dtype=X.dtype, device=X.device)
+        kappa, t = part.kappa[:, None], part.t[:, None]
+        scores = kappa * (Y @ V) + (1.0 - t) * theta[p:] + t * base
+        return recon, (part.share * torch_focal_loss(scores, part.y, self.gamma)).sum()
 
 
 def confidence_total(rows):
@@ -187,13 +222,28 @@ def confidence_total(rows):
     return mean_sums(rows.C, rows.v)[1]
 
 
-def to_tensors(rows, class_weights, device, dtype):
+def to_tensors(rows, class_weights, damping, device, dtype):
     """Rows on the device, in the precision of the training."""
     torch = import_torch()
     options = {"device": device, "dtype": getattr(torch, dtype)}
     share = np.where(rows.y >= 0, rows.v * class_weights[rows.y], 0.0)
-    Z, C, v, share = (torch.tensor(a, **options) for a in (rows.Z, rows.C, rows.v, share))
-    return Tensors(Z, C, v, torch.as_tensor(rows.y, device=device), share)
+    damped = None if damping is None else damping(rows.observed_confidence())
+    kappa, t = (np.ones(len(share)), np.zeros(len(share))) if damped is None else damped
+    arrays = (rows.Z, rows.C, rows.v, share, kappa, t)
+    Z, C, v, share, kappa, t = (torch.tensor(array, **options) for array in arrays)
+    return Tensors(Z, C, v, torch.as_tensor(rows.y, device=device), share, kappa, t)
+
+
+def missing_cost(X, moment, ridge):
+    """What the uncertainty of filled cells adds to the least cost of (1) over Y, and its gradient.
+
+    For complete rows z of confidence 1, that cost is |z - X y|^2 + ridge |y|^2 at y = K z with
+    K = (X'X + ridge I)^-1 X', which is z' (I - X K) z. So moments V of z add trace(V (I - X K)), and
+    by the envelope theorem the gradient is -2 (I - X K) V K'.
+    """
+    K = shared_solution(np.ones(len(X)), X, ridge)
+    rest = moment - X @ (K @ moment)
+    return float(np.trace(rest)), -2.0 * rest @ K.T
 
 
 def gradient_sums(part, terms, X, theta):
@@ -211,16 +261,38 @@ def gradient_sums(part, terms, X, theta):
 
 
 def torch_fold_in(Z, C, X, ridge_y):
-    """Closed-form instance factors (4) as a differentiable function of X: tensor of shape (n,
-    d).
+    """Closed-form instance factors (4) as a differentiable function of X: tensor of shape (n, d).
+
+    Differentiated implicitly: with A y = X'Dz, A = X'DX + ridge I and u = A^-1 g for the gradient g
+    in y, a change of X gives u'(dA y) and u'(dX'Dz), so that the gradient in x_u is
+    sum_i c_ui ((z_ui - x_u . y_i) u_i - (x_u . u_i) y_i): one more solve with the same matrix.
     """
     torch = import_torch()
-    ridge = ridge_y * torch.eye(X.shape[1], dtype=X.dtype, device=X.device)
-    right = (C * Z) @ X
-    if C.ndim == 1:
-        return torch.cholesky_solve(right.T, torch.linalg.cholesky((X.T * C) @ X + ridge)).T
-    A = torch.einsum("bu,uk,ul->bkl", C, X, X) + ridge
-    return torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(A))[:, :, 0]
+
+    class FoldIn(torch.autograd.Function):  # type: ignore[name-defined]
+        @staticmethod
+        def forward(ctx, X):
+            ridge = ridge_y * torch.eye(X.shape[1], dtype=X.dtype, device=X.device)
+            right = (C * Z) @ X
+            products = (X[:, :, None] * X[:, None, :]).flatten(1)
+            A = (C @ products).view(*C.shape[:-1], *ridge.shape)
+            factor = torch.linalg.cholesky(A + ridge)
+            Y = solve(factor, right)
+            ctx.save_for_backward(X, Y, factor)
+            return Y
+
+        @staticmethod
+        def backward(ctx, gradient):
+            X, Y, factor = ctx.saved_tensors
+            U = solve(factor, gradient)
+            return (C * (Z - Y @ X.T)).T @ U - (C * (U @ X.T)).T @ Y
+
+    def solve(factor, right):
+        if C.ndim == 1:
+            return torch.cholesky_solve(right.T, factor).T
+        return torch.cholesky_solve(right[:, :, None], factor)[:, :, 0]
+
+    return FoldIn.apply(X)
 
 
 def torch_focal_loss(scores, y, gamma):

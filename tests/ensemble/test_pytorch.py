@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, log_loss
 
 from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleTrainer
 from cfens_stack.datasets import make_predictions
+from cfens_stack.ensemble.als import cells_of, train_factors
 from cfens_stack.ensemble.newton import supervision
 from cfens_stack.ensemble.objective import reconstruction
 from cfens_stack.ensemble.training import aggregator_columns
@@ -60,8 +61,15 @@ def problem_of(R, y, **settings):
 
 def joint_loss(data, **settings):
     estimator = CFEnsemblePyTorchTrainer(**settings)
-    problem = problem_of(data.R, data.y, use_class_weights=estimator.use_class_weights)
-    return problem, problem.rows.handles[0], JointLoss(problem, estimator, aggregator_reg=3.0)
+    shared = {
+        name: getattr(estimator, name)
+        for name in ("use_class_weights", "uncertainty", "confidence")
+    }
+    problem = problem_of(data.R, data.y, **shared)
+    rng = np.random.default_rng(5)
+    X, theta = random_point(problem, rng)
+    loss = JointLoss(problem, estimator, 3.0, X, theta[: problem.n_columns])
+    return problem, problem.rows.handles[0], loss
 
 
 def random_point(problem, rng, d=3):
@@ -75,7 +83,9 @@ def random_point(problem, rng, d=3):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_value_is_the_design_written_out(data, gamma, weighted):
     """(3) in torch, chunk by chunk, equals (1) and (2) in numpy at the same point."""
-    problem, rows, loss = joint_loss(data, focal_gamma=gamma, use_class_weights=weighted, rho=0.3)
+    problem, rows, loss = joint_loss(
+        data, focal_gamma=gamma, use_class_weights=weighted, rho=0.3, uncertainty=False
+    )
     X, theta = random_point(problem, np.random.default_rng(0))
     value, parts, _, gradient = loss.value_and_gradient(X, theta)
     Y = fold_in(rows.Z, rows.C, X, problem.encoder.ridge)
@@ -100,10 +110,15 @@ def test_value_is_the_design_written_out(data, gamma, weighted):
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
-def test_gradient_against_finite_differences(data, gamma, monkeypatch):
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"uncertainty": False}, {"confidence": "certainty"}],
+    ids=["one confidence", "missing cells left out", "a confidence for each cell"],
+)
+def test_gradient_against_finite_differences(data, gamma, settings, monkeypatch):
     """Through the fold-in too: the derivative in X is a total one. Chunks add up."""
     monkeypatch.setattr("cfens_stack.ensemble.pytorch.CHUNK_ROWS", 150)
-    problem, _, loss = joint_loss(data, focal_gamma=gamma, use_class_weights=True)
+    problem, _, loss = joint_loss(data, focal_gamma=gamma, use_class_weights=True, **settings)
     rng = np.random.default_rng(1)
     point = random_point(problem, rng)
     _, _, *gradients = loss.value_and_gradient(*point)
@@ -116,6 +131,24 @@ def test_gradient_against_finite_differences(data, gamma, monkeypatch):
 
         slope = (value(1e-5) - value(-1e-5)) / 2e-5
         assert np.sum(gradient * direction) == pytest.approx(slope, rel=1e-5, abs=1e-9)
+
+
+def test_at_rho_1_the_gradient_vanishes_where_em_ends(data):
+    """Both trainers have one objective, with what the uncertainty of filled cells adds to it."""
+    problem, _, loss = joint_loss(data, rho=1.0)
+    assert np.trace(problem.missing_moment) > 1.0
+    X, _, _ = train_factors(
+        problem.rows.map(cells_of),
+        4,
+        problem.ridge_x,
+        problem.encoder.ridge,
+        max_iter=100,
+        tol=1e-12,
+        missing=problem.missing_moment,
+    )
+    _, parts, gradient, _ = loss.value_and_gradient(X, loss.fixed)
+    np.testing.assert_allclose(gradient, 0.0, atol=1e-10)
+    assert loss.value_and_gradient(1.01 * X, loss.fixed)[1][0] > parts[0]
 
 
 @pytest.mark.parametrize("shared", [False, True])
