@@ -18,6 +18,7 @@ from scipy.special import expit, log_expit, log_softmax
 from cfens_stack.kernels.blocks import blocks
 
 TINY = 1e-300
+LOSS_BLOCK_ROWS = 2048  # a product Y' D Y is fastest here, and calls are few
 
 
 def sigmoid_focal_loss(scores, y, gamma):
@@ -108,7 +109,7 @@ def loss_sums(V, Y, y, s, gamma):
     size, S = V.shape
     focal_loss = sigmoid_focal_loss if S == 1 else softmax_focal_loss
     value, slopes, curvatures = 0.0, np.zeros((size, S)), np.zeros((S, S, size, size))
-    for rows in blocks(len(Y)):
+    for rows in blocks(len(Y), LOSS_BLOCK_ROWS):
         Y_b, s_b = Y[rows], s[rows]
         loss, slope, curvature = focal_loss(Y_b @ V, y[rows], gamma)
         value += s_b @ loss
