@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import expit, log_expit, log_softmax
 
 from cfens_stack.kernels.blocks import blocks
+from cfens_stack.kernels.logistic import is_compiled, joint_sums
 
 TINY = 1e-300
 LOSS_BLOCK_ROWS = 2048  # a product Y' D Y is fastest here, and calls are few
@@ -107,6 +108,9 @@ def loss_sums(V, Y, y, s, gamma):
         Sum of s.
     """
     size, S = V.shape
+    if S == 1 and gamma == 0 and is_compiled(len(Y)):
+        value, slopes, hessian = joint_sums(Y, V[:, 0], y, s)
+        return value, slopes[:, None], hessian[None, None], s.sum()
     focal_loss = sigmoid_focal_loss if S == 1 else softmax_focal_loss
     value, slopes, curvatures = 0.0, np.zeros((size, S)), np.zeros((S, S, size, size))
     for rows in blocks(len(Y), LOSS_BLOCK_ROWS):
