@@ -121,15 +121,20 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 """
     use = (
-        "from cfens_stack import CFEnsemble; from cfens_stack.kernels import compiled; "
-        "from cfens_stack.datasets import make_predictions; compiled.COMPILED_FROM = 0; d = make_predictions(200, 5, "
+        "from cfens_stack import CFEnsemble; from cfens_stack.kernels import compiled, logistic; "
+        "from cfens_stack.datasets import make_predictions; "
+        "compiled.COMPILED_FROM = logistic.COMPILED_FROM = 0; d = make_predictions(200, 5, "
         "random_state=0); print(CFEnsemble().fit(d.R, d.y).predict_proba(d.R).shape)"
     )
     assert run_python(blocked + use) == "(200, 2)\n"
 
 
 def test_optional_packages_are_imported_where_they_are_used():
-    allowed_in = {"ensemble/pytorch.py": {"torch"}, "kernels/ridge_numba.py": {"numba"}}
+    allowed_in = {
+        "ensemble/pytorch.py": {"torch"},
+        "kernels/ridge_numba.py": {"numba"},
+        "kernels/logistic_numba.py": {"numba"},
+    }
     for path, tree in PARSED.items():
         allowed = allowed_in.get(path.relative_to(PACKAGE).as_posix(), set())
         if room_of(path) != "plugins":

@@ -1,17 +1,20 @@
 """The aggregator: from reconstructed predictions to one probability a class, equation (2) of the
 design.
 
-======  ============  ==========================================================================================
+======  ============  =========================================================================
 symbol  shape         meaning
-======  ============  ==========================================================================================
+======  ============  =========================================================================
 Y       (n, d)        instance factors of the labelled rows
-M       (p, d)        loadings: row j times y_i is the centred link-scale reconstruction that weight
-w_j multiplies t       (p,)          the score that weight w_j feeds S                     number of
-scores: 1 with the sigmoid (two classes), K with the softmax y       (n,)          class codes
-0..K-1 s       (n,)          class weight times sample weight, >= 0 theta   (p + S,)      (w, b),
-weights and intercepts; w0 is the w of the average of the calibrated models gamma
-focal exponent, >= 0
-======  ============  ==========================================================================================
+M       (p, d)        loadings: row j times y_i is the centred link-scale reconstruction that
+                      weight w_j multiplies
+t       (p,)          the score that weight w_j feeds
+S                     number of scores: 1 with the sigmoid (two classes), K with the softmax
+y       (n,)          class codes 0..K-1
+s       (n,)          class weight times sample weight, >= 0
+theta   (p + S,)      (w, b), weights and intercepts
+w0      (p,)          the w of the average of the calibrated models
+gamma                 focal exponent, >= 0
+======  ============  =========================================================================
 
 Score k of row i is the sum of w_j M_j . y_i over the weights with t_j = k, plus b_k: each column
 votes for its own class. With an intercept column in Y and rows for b in M, that is Y V with V (d +
@@ -23,19 +26,18 @@ from functools import partial
 
 import numpy as np
 
+from cfens_stack.ensemble.copies import copies_of_columns, shared_out
 from cfens_stack.ensemble.losses import loss_sums
-from cfens_stack.ensemble.newton import mean_loss, minimise, scores_matrix
+from cfens_stack.ensemble.newton import mean_loss, minimise, minimise_model, scores_matrix
 
 AGGREGATORS = ("weighted", "mean")
 # Of aggregator_reg="auto", strongest first. Real sets use both ends. Weaker ones gain nothing
 # there, and where few labels are separable the likelihood, and with it the evidence, would follow
 # the weights to infinity.
 STRENGTHS = 10.0 ** np.arange(4.0, 0.0, -0.5)
-# Correlation of two reconstructions within the classes. Good models of an easy set correlate above
-# .999 over all rows, because the classes lie far apart, and three linear models do within them: they
-# are worth counting. Reconstruction takes the noise off copies, so few copies fall below.
-COPIES_ABOVE = 0.9999
-CONSTANT_BELOW = 1e-12  # of the largest variance: rounding correlates with itself
+NEGLIGIBLE = 1e-9  # share of the evidence
+RULED_OUT = 50.0  # nats behind on the quadratic model, which may err; 21 are a negligible share
+LOOKED_AT = 5.0  # nats behind the best from which on a neighbour is looked at on the model first
 
 
 @dataclass(frozen=True)
@@ -151,49 +153,36 @@ def fit_from_sums(
     S, p = len(b0), len(w0)
     M, t = with_intercepts(M, t, S)
     copies = copies_of_columns(undamped or likelihood, M, t)
-    w0 = shared_out(w0, copies, t[:p])
-    start = np.append(w0, b0)
-
-    def solve(theta, strength, sums, loss=None):
-        penalty = {"w0": w0, "strength": strength / n, "copies": copies}
-        return minimise(theta, sums, M, t, nonnegative=nonnegative, loss=loss, **penalty)
-
+    prior = Prior(shared_out(w0, copies, t[:p]), copies, nonnegative, n)
+    start = np.append(prior.w0, b0)
     if aggregator_reg != "auto":
-        theta, _, history, converged, _ = solve(start, aggregator_reg, tilted)
+        theta, _, history, converged, _ = prior.fit(start, aggregator_reg, tilted, M, t)
         return AggregatorFit(theta[:p], theta[p:], float(aggregator_reg), history, converged)
 
-    fits: list[tuple] = []
-    costs = []
-    for strength in STRENGTHS:
-        theta, loss = (fits[-1][0], fits[-1][-1]) if fits else (start, None)
-        fits.append(solve(theta, strength, likelihood, loss))
-        theta, hessian, history, *_ = fits[-1]
-        precision = strength / S * copies
-        costs.append(_evidence_cost(theta, n * hessian, n * history[-1], precision, nonnegative))
-    shares = np.exp(min(costs) - np.array(costs))
-    used = np.flatnonzero(shares > 1e-9 * shares.sum())
-    shares, fits = shares[used] / shares[used].sum(), [fits[k] for k in used]
+    strengths, shares, fits = fit_path(start, likelihood, M, t, prior)
     theta = shares @ [fit[0] for fit in fits]
-    strengths = STRENGTHS[used]
     if tilted is not likelihood:
-        plain = fit_intercepts(theta, likelihood, M, t)
-        theta = fit_intercepts(theta, tilted, M, t)
-        ratio = _curvature(theta, tilted, M, t) / _curvature(plain, likelihood, M, t)
-        strengths = strengths * ratio
-        starts = [np.append(fit[0][:p], theta[p:]) for fit in fits]
-        fits = [solve(*pair, tilted) for pair in zip(starts, strengths, strict=True)]
+        plain, theta = (fit_intercepts(theta, sums, M, t)[0] for sums in (likelihood, tilted))
+        loss = mean_loss(theta, tilted, M, t)
+        strengths = strengths * (_trace(loss, p) / _trace(mean_loss(plain, likelihood, M, t), p))
+        fits = []
+        for strength in strengths:
+            fits.append(prior.fit(theta, strength, tilted, M, t, loss))
+            theta, loss = fits[-1][0], fits[-1][-1]
         theta = shares @ [fit[0] for fit in fits]
-    if len(used) > 1:
-        theta = fit_intercepts(theta, tilted, M, t)
+    converged = all(fit[3] for fit in fits)
+    if len(fits) > 1:
+        theta, done = fit_intercepts(theta, tilted, M, t)
+        converged = converged and done
     history = [value for fit in fits for value in fit[2]]
     reg = float(np.exp(shares @ np.log(strengths)))
-    return AggregatorFit(theta[:p], theta[p:], reg, history, all(fit[3] for fit in fits))
+    return AggregatorFit(theta[:p], theta[p:], reg, history, converged)
 
 
 def intercepts_for(fit, sums, M, t):
     """Intercepts (S,) of a fit under other sums, its weights held fixed; M and t as for the fit."""
     M, t = with_intercepts(M, t, len(fit.b))
-    return fit_intercepts(np.append(fit.w, fit.b), sums, M, t)[len(fit.w) :]
+    return fit_intercepts(np.append(fit.w, fit.b), sums, M, t)[0][len(fit.w) :]
 
 
 def with_intercepts(M, t, S):
@@ -204,76 +193,94 @@ def with_intercepts(M, t, S):
     return M, np.append(t, np.arange(S))
 
 
-def copies_of_columns(sums, M, t):
-    """How many columns say what each one says, itself included: ndarray of shape (p,), float.
-
-    Copies are models whose reconstructions correlate above `COPIES_ABOVE` within the classes of the
-    labelled rows, and with several classes over the columns of all classes together. A copy adds no
-    information: c copies as independent weights would draw the prior to what they say, with c times
-    the variance. So they share the mean of one weight, and each has c times the precision: their
-    sum then has the prior of a single weight, and the evidence is that of one copy too.
-
-    Parameters
-    ----------
-    sums : callable
-        V (d + 1, S) -> `loss_sums` with gamma = 0.
-    M, t
-        Extended by the intercepts.
+@dataclass(frozen=True)
+class Prior:
+    """Normal prior of the weights, up to its strength: mean, copies of each, bounds; n as in
+    `fit_from_sums`.
     """
-    S = t[-1] + 1
-    moments, totals = moments_by_class(sums, M.shape[1], S)
-    within = moments - sum(np.outer(total, total) / total[-1] for total in totals)
-    loadings = M[:-S].reshape(-1, S, M.shape[1])
-    covariance = np.einsum("usd,de,vse->uv", loadings, within, loadings, optimize=True)
-    variance = np.diag(covariance)
-    spread = np.sqrt(np.where(variance > CONSTANT_BELOW * variance.max(), variance, 0.0))
-    same = covariance > COPIES_ABOVE * np.outer(spread, spread)
-    same &= (spread > 0)[:, None] & (spread > 0)
-    return np.repeat(np.maximum(same.sum(axis=1), 1.0), S)
+
+    w0: np.ndarray
+    copies: np.ndarray
+    nonnegative: bool
+    n: float
+
+    def penalty(self, strength):
+        """What `minimise` is told of it."""
+        return {
+            "w0": self.w0,
+            "copies": self.copies,
+            "nonnegative": self.nonnegative,
+            "strength": strength / self.n,
+        }
+
+    def fit(self, theta, strength, sums, M, t, loss=None):
+        """`minimise` from theta at a strength."""
+        return minimise(theta, sums, M, t, loss=loss, **self.penalty(strength))
+
+    def evidence_cost(self, fit, strength):
+        """-log evidence of a strength, from the fit at it."""
+        theta, hessian, history = fit[:3]
+        precision = strength / (len(theta) - len(self.w0)) * self.copies
+        return _evidence_cost(
+            theta, self.n * hessian, self.n * history[-1], precision, self.nonnegative
+        )
 
 
-def moments_by_class(sums, size, S):
-    """Second moments of the factors over all rows, and their sum over the rows of each class.
+def fit_path(start, sums, M, t, prior):
+    """Fits at the strengths that the evidence does not rule out, and their shares of it.
 
-    Where all scores are 0, every class has probability 1 / K and every row the same curvature
-    f = (1 - 1 / K) / K, and the slopes are sum_i s_i (1 / K - [y_i = k]) Y_i.
+    From a strength in the middle outwards, each fit starts at that of the nearest strength, whose
+    quadratic model gives the first step without a pass over the rows. Many rows tell neighbouring
+    strengths apart by dozens of nats. So a strength next to one that is behind is looked at on the
+    quadratic model first, and left out if it is `RULED_OUT` there.
 
     Returns
     -------
-    moments : ndarray of shape (d + 1, d + 1)
-    totals : ndarray of shape (K, d + 1)
+    strengths : ndarray of shape (k,)
+        Strongest first.
+    shares : ndarray of shape (k,)
+        Weights that are proportional to the evidence, and sum to 1.
+    fits : list of tuples
+        What `minimise` returned.
     """
-    K = max(S, 2)
-    _, slopes, curvatures, _ = sums(np.zeros((size, S)))
-    moments = curvatures[0, 0] / ((1.0 - 1.0 / K) / K)
-    totals = moments[-1] / K - slopes.T
-    return moments, totals if S > 1 else np.vstack([moments[-1] - totals, totals])
-
-
-def shared_out(w0, copies, t):
-    """w0 with copies sharing the weight of one column, and the same total for each score: (p,)."""
-    shared = w0 / copies
-    total, left = np.bincount(t, weights=w0), np.bincount(t, weights=shared)
-    return shared * (total / np.where(left == 0, 1.0, left))[t]
+    fits: dict[int, tuple] = {}
+    costs: dict[int, float] = {}
+    middle = len(STRENGTHS) // 2
+    for k in sorted(range(len(STRENGTHS)), key=lambda k: abs(k - middle)):
+        theta, loss = start, None
+        if fits:
+            near = min(fits, key=lambda j: abs(j - k))
+            theta, loss, best = fits[near][0], fits[near][-1], min(costs.values())
+            if costs[near] > best + LOOKED_AT:
+                model = minimise_model(theta, loss, **prior.penalty(STRENGTHS[k]))
+                if prior.evidence_cost(model, STRENGTHS[k]) > best + RULED_OUT:
+                    continue
+        fits[k] = prior.fit(theta, STRENGTHS[k], sums, M, t, loss)
+        costs[k] = prior.evidence_cost(fits[k], STRENGTHS[k])
+    order = np.array(sorted(fits))
+    shares = np.exp(min(costs.values()) - np.array([costs[k] for k in order]))
+    used = shares > NEGLIGIBLE * shares.sum()
+    shares = shares[used] / shares[used].sum()
+    return STRENGTHS[order[used]], shares, [fits[k] for k in order[used]]
 
 
 def fit_intercepts(theta, sums, M, t):
-    """theta with the intercepts that minimise the first term of (2), its weights held fixed.
+    """theta with the intercepts that minimise the first term of (2), its weights held fixed; and
+    whether the search converged.
 
     An average of minimisers is none: without this the mean probability of the training rows would
     miss the prevalence where positives are few.
     """
     S = t[-1] + 1
     V = scores_matrix(np.append(theta[:-S], np.zeros(S)), M, t)
-    nothing = {"w0": np.empty(0), "strength": 0.0, "nonnegative": False}
-    b = minimise(theta[-S:], lambda of_b: sums(V + of_b), M[-S:], t[-S:], **nothing)[0]
-    return np.append(theta[:-S], b)
+    free = {"w0": np.empty(0), "strength": 0.0, "nonnegative": False}
+    b, *_, converged, _ = minimise(theta[-S:], lambda of_b: sums(V + of_b), M[-S:], t[-S:], **free)
+    return np.append(theta[:-S], b), converged
 
 
-def _curvature(theta, sums, M, t):
-    """Trace of the Hessian of the first term of (2) in the weights."""
-    weights = np.arange(len(theta) - t[-1] - 1)
-    return mean_loss(theta, sums, M, t)[2][weights, weights].sum()
+def _trace(loss, p):
+    """Trace of the Hessian in the weights, from what `mean_loss` returns."""
+    return np.trace(loss[2][:p, :p])
 
 
 def _evidence_cost(theta, hessian, posterior_cost, precision, nonnegative):

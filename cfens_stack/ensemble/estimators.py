@@ -60,7 +60,8 @@ class CFEnsemble(BaseCFEnsemble):
     aggregator_reg : float >= 0 or "auto", default="auto"
         Strength with which the weights are shrunk to the average of the calibrated models, equation
         (2). "auto" averages the weights over strengths from 3 to 10000, each by its Laplace
-        evidence: no cross-validation.
+        evidence: no cross-validation. With class weights or focal loss they are multiplied by the
+        ratio of that loss's curvature to the plain one's.
     nonnegative : bool, default=False
         Keep the weights >= 0: easier to read, a little less accurate. Does not apply to scores
         outside [0, 1], whose direction is not known.

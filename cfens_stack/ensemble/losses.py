@@ -16,8 +16,10 @@ import numpy as np
 from scipy.special import expit, log_expit, log_softmax
 
 from cfens_stack.kernels.blocks import blocks
+from cfens_stack.kernels.logistic import is_compiled, joint_sums
 
 TINY = 1e-300
+LOSS_BLOCK_ROWS = 2048  # a product Y' D Y is fastest here, and calls are few
 
 
 def sigmoid_focal_loss(scores, y, gamma):
@@ -86,7 +88,7 @@ def softmax_focal_loss(scores, y, gamma):
     return -modulation * log_p, a[:, None] * e, curvature
 
 
-def loss_sums(V, Y, y, s, gamma, damping=None):
+def loss_sums(V, Y, y, s, gamma, known=None):
     """What the rows contribute to the first term of (2); over partitions of the rows, contributions
     add up.
 
@@ -94,9 +96,8 @@ def loss_sums(V, Y, y, s, gamma, damping=None):
     ----------
     V : ndarray of shape (d + 1, S)
     Y : ndarray of shape (n, d + 1)
-        With a last column of ones.
-    damping : tuple of kappa (n,), t (n,) and base (S,), default=None
-        Scores are kappa Y V + (1 - t) b + t base, (6a), with b the last row of V; None: Y V.
+    known : ndarray of shape (S,), default=None
+        Weights of one more column of Y, which V does not vary: (6a) has such a part.
 
     Returns
     -------
@@ -108,16 +109,19 @@ def loss_sums(V, Y, y, s, gamma, damping=None):
     mass : float
         Sum of s.
     """
+    if known is not None:
+        V = np.vstack([V, known])
+        value, slopes, curvatures, mass = loss_sums(V, Y, y, s, gamma)
+        return value, slopes[:-1], curvatures[..., :-1, :-1], mass
     size, S = V.shape
+    if S == 1 and gamma == 0 and is_compiled(len(Y)):
+        value, slopes, hessian = joint_sums(Y, V[:, 0], y, s)
+        return value, slopes[:, None], hessian[None, None], s.sum()
     focal_loss = sigmoid_focal_loss if S == 1 else softmax_focal_loss
     value, slopes, curvatures = 0.0, np.zeros((size, S)), np.zeros((S, S, size, size))
-    for rows in blocks(len(Y)):
-        Y_b, s_b, offset = Y[rows], s[rows], 0.0
-        if damping is not None:
-            kappa, t, base = damping[0][rows], damping[1][rows], damping[2]
-            Y_b, offset = kappa[:, None] * Y_b, t[:, None] * base
-            Y_b[:, -1] = 1.0 - t
-        loss, slope, curvature = focal_loss(Y_b @ V + offset, y[rows], gamma)
+    for rows in blocks(len(Y), LOSS_BLOCK_ROWS):
+        Y_b, s_b = Y[rows], s[rows]
+        loss, slope, curvature = focal_loss(Y_b @ V, y[rows], gamma)
         value += s_b @ loss
         slopes += Y_b.T @ (s_b[:, None] * slope)
         for k in range(S):

@@ -72,48 +72,66 @@ def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None, copies=
     loss : tuple
         The mean loss at theta, with its gradient and Hessian.
     """
+    evaluate = partial(mean_loss, sums=sums, M=M, t=t)
+    options = {"w0": w0, "strength": strength, "nonnegative": nonnegative, "copies": copies}
+    return descend(theta, evaluate, evaluate(theta) if loss is None else loss, **options)
+
+
+def minimise_model(theta, loss, **options):
+    """`minimise` without a pass: of the quadratic that has this loss, gradient and Hessian at
+    theta.
+    """
+    return descend(theta, lambda trial: _modelled(loss, trial - theta), loss, **options)
+
+
+def descend(theta, evaluate, loss, *, w0, strength, nonnegative, copies=1.0):
+    """`minimise` of any loss, with evaluate(theta) -> (value, gradient, Hessian), at the start
+    `loss`.
+    """
     lower = np.full(len(theta), -np.inf)
     lower[: len(w0)] = 0.0 if nonnegative else -np.inf
-
-    def evaluate(theta, loss=None):
-        loss = mean_loss(theta, sums, M, t) if loss is None else loss
-        return loss, *_add_penalty(loss, theta, w0, strength, copies)
-
-    loss, value, gradient, hessian = evaluate(theta, loss)
+    penalised = partial(_add_penalty, w0=w0, strength=strength, copies=copies)
+    value, gradient, hessian = penalised(loss, theta)
     history = [value]
     for _ in range(MAX_ITER):
-        # A weight at its bound, or nearly, that the gradient presses against it goes there and
-        # leaves the Newton system.
-        near = min(NEAR_BOUND, np.abs(theta - np.maximum(theta - gradient, lower)).max())
-        pinned = (theta <= lower + near) & (gradient > 0)
-        step = np.where(pinned, lower - theta, 0.0) if nonnegative else np.zeros_like(theta)
-        free = ~pinned
-        step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
+        size = max(1.0, abs(value))
+        step = _projected_step(theta, gradient, hessian, lower)
         decrement = -gradient @ step
-        if decrement <= DECREMENT_TOLERANCE * max(1.0, abs(value)):
+        if decrement <= DECREMENT_TOLERANCE * size:
             return theta, hessian, history, True, loss
-        if decrement <= MODEL_TOLERANCE * max(1.0, abs(value)) and np.all(theta + step >= lower):
-            return (
-                theta + step,
-                hessian,
-                [*history, value - 0.5 * decrement],
-                True,
-                _modelled(loss, step),
-            )
+        if decrement <= MODEL_TOLERANCE * size and np.all(theta + step >= lower):
+            history.append(value - 0.5 * decrement)
+            return theta + step, hessian, history, True, _modelled(loss, step)
         length = 1.0
         while length > 1e-10:
             trial = np.maximum(theta + length * step, lower)
-            evaluated = evaluate(trial)
-            if evaluated[1] <= value + 1e-4 * gradient @ (trial - theta) + ROUNDING * max(
-                1.0, abs(value)
-            ):
+            trial_loss = evaluate(trial)
+            evaluated = penalised(trial_loss, trial)
+            # Armijo's rule along the projected path.
+            if evaluated[0] <= value + 1e-4 * gradient @ (trial - theta) + ROUNDING * size:
                 break
             length /= 2.0
         else:  # rounding ends the search
-            return theta, hessian, history, bool(decrement <= 1e-9 * max(1.0, abs(value))), loss
-        theta, (loss, value, gradient, hessian) = trial, evaluated
+            return theta, hessian, history, bool(decrement <= 1e-9 * size), loss
+        theta, loss, (value, gradient, hessian) = trial, trial_loss, evaluated
         history.append(value)
     return theta, hessian, history, False, loss
+
+
+def _projected_step(theta, gradient, hessian, lower):
+    """Newton step among the free weights; those at their bound stay there.
+
+    The active set of Bertsekas (1982): a weight at its bound, or within a margin that shrinks with
+    the distance to a stationary point, which the gradient presses against it, goes there and leaves
+    the Newton system. Without the margin, weights could zigzag about the bound.
+    """
+    near = min(NEAR_BOUND, np.abs(theta - np.maximum(theta - gradient, lower)).max())
+    pinned = (theta <= lower + near) & (gradient > 0)
+    if not pinned.any():
+        return _newton_step(gradient, hessian)
+    step, free = np.where(pinned, lower - theta, 0.0), ~pinned
+    step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
+    return step
 
 
 def _modelled(loss, step):
@@ -121,7 +139,8 @@ def _modelled(loss, step):
     over the rows.
     """
     value, gradient, hessian = loss
-    return value + gradient @ step + 0.5 * step @ hessian @ step, gradient + hessian @ step, hessian
+    slope = hessian @ step
+    return value + (gradient + 0.5 * slope) @ step, gradient + slope, hessian
 
 
 def scores_matrix(theta, M, t):

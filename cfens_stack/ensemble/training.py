@@ -241,7 +241,7 @@ class LabelledFactors:
     def __init__(self, problem, X, columns):
         self.problem, self.X, self.columns = problem, X, columns
         fold = partial(labelled_factors, X=X, ridge=problem.encoder.ridge)
-        self.undamped = self.factors = problem.rows.map(fold)
+        self.undamped = self.damped = problem.rows.map(fold)
 
     def damp(self, w):
         """Damp rows with missing cells as weights w (p,) do; whether there are any."""
@@ -250,16 +250,17 @@ class LabelledFactors:
         if damping is None or not self.problem.changes:
             return False
         dampings = self.problem.rows.map(partial(labelled_damping, damping=damping))
-        self.factors = Partitions(
+        self.damped = Partitions(
             self.undamped.engine,
-            self.undamped.engine.map(with_damping, self.undamped.handles, dampings.handles),
+            self.undamped.engine.map(damped_factors, self.undamped.handles, dampings.handles),
         )
         return True
 
     def loss(self, class_weights, gamma, base):
         """Callable V -> `loss_sums` over the labelled rows; base None leaves scores undamped."""
-        factors = self.undamped if base is None else self.factors
-        step = partial(factor_loss_sums, class_weights=class_weights, gamma=gamma, base=base)
+        factors = self.undamped if base is None else self.damped
+        known = None if factors is self.undamped else base
+        step = partial(factor_loss_sums, class_weights=class_weights, gamma=gamma, base=known)
         return lambda V: factors.sum(partial(step, V=V))
 
 
@@ -267,12 +268,10 @@ class LabelledFactors:
 
 
 def labelled_factors(rows, X, ridge):
-    """Fold-in factors of the labelled rows with a column of ones, their class codes and weights;
-    no damping yet.
-    """
+    """Fold-in factors of the labelled rows with a column of ones, their class codes and weights."""
     rows = rows.labelled()
     Y = fold_in(rows.Z, rows.C, X, ridge)
-    return np.column_stack([Y, np.ones(len(Y))]), rows.y, rows.v, None
+    return np.column_stack([Y, np.ones(len(Y))]), rows.y, rows.v
 
 
 def labelled_damping(rows, damping):
@@ -280,14 +279,16 @@ def labelled_damping(rows, damping):
     return damping(rows.labelled().observed_confidence())
 
 
-def with_damping(factors, damping):
-    """Factors with their damping."""
-    return *factors[:3], damping
+def damped_factors(factors, damping):
+    """Factors such that scores are linear in them: kappa y, 1 - t, and t, whose weight is the base."""
+    Y, y, v = factors
+    kappa, t = (np.ones(len(Y)), np.zeros(len(Y))) if damping is None else damping
+    Y = np.column_stack([kappa[:, None] * Y, t])
+    Y[:, -2] = 1.0 - t
+    return Y, y, v
 
 
 def factor_loss_sums(factors, V, class_weights, gamma, base):
     """`loss_sums` of one partition."""
-    Y, y, v, damping = factors
-    s = v if class_weights is None else v * class_weights[y]
-    damped = None if damping is None or base is None else (*damping, base)
-    return loss_sums(V, Y, y, s, gamma, damped)
+    Y, y, v = factors
+    return loss_sums(V, Y, y, v if class_weights is None else v * class_weights[y], gamma, base)

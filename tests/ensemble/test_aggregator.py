@@ -17,11 +17,11 @@ from cfens_stack.ensemble.aggregator import (
     average_offset,
     average_slope,
     column_weights,
-    copies_of_columns,
     even_weights,
     fit_aggregator,
     log_odds_slope,
 )
+from cfens_stack.ensemble.copies import copies_of_columns
 from cfens_stack.ensemble.losses import loss_sums, sigmoid_focal_loss, softmax_focal_loss
 from cfens_stack.ensemble.newton import minimise, supervision
 

@@ -6,16 +6,19 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from scipy.stats import multivariate_normal
 from test_aggregator import random_supervision
 
 from cfens_stack.ensemble import newton
 from cfens_stack.ensemble.aggregator import (
     STRENGTHS,
+    Prior,
     _evidence_cost,
     fit_aggregator,
     fit_from_sums,
     fit_intercepts,
+    fit_path,
 )
 from cfens_stack.ensemble.losses import loss_sums
 from cfens_stack.ensemble.newton import _modelled, _newton_step, mean_loss, minimise
@@ -180,7 +183,7 @@ def test_auto_averages_the_fits_by_their_evidence(S, nonnegative, gamma):
     assert belief.max() < 0.999
 
     def curvature(sums):
-        theta = fit_intercepts(belief @ plain, sums, problem["M"], problem["t"])
+        theta, _ = fit_intercepts(belief @ plain, sums, problem["M"], problem["t"])
         return np.trace(mean_loss(theta, sums, problem["M"], problem["t"])[2][:p, :p])
 
     ratio = curvature(tilted) / curvature(likelihood)
@@ -202,7 +205,7 @@ def test_auto_averages_the_fits_by_their_evidence(S, nonnegative, gamma):
         v=v,
     )
     np.testing.assert_allclose(fit.w, (belief @ fitted)[:p], atol=1e-5)
-    theta = fit_intercepts(belief @ fitted, tilted, problem["M"], problem["t"])
+    theta, _ = fit_intercepts(belief @ fitted, tilted, problem["M"], problem["t"])
     np.testing.assert_allclose(fit.b, theta[p:], atol=1e-5)
     gradient = mean_loss(theta, tilted, problem["M"], problem["t"])[1]
     np.testing.assert_allclose(gradient[p:], 0.0, atol=1e-8)
@@ -243,3 +246,27 @@ def test_history_holds_values_of_the_objective(aggregator_reg):
     assert np.all(np.array(fit.history) > 0.0)
     if aggregator_reg != "auto":
         assert np.all(np.diff(fit.history) < 1e-12)
+
+
+def test_strengths_that_many_rows_rule_out_cost_no_passes():
+    """They have no share of the evidence when they are fitted all the same."""
+    rng = np.random.default_rng(0)
+    Y = np.column_stack([rng.standard_normal((20_000, 8)), np.ones(20_000)])
+    weights = np.array([2.0, 1.0, 0.5, 0.0, 0.0, 0.0, -0.5, 0.0])
+    y = (rng.random(20_000) < expit(Y[:, :8] @ weights)).astype(int)
+    problem = {"Y": Y, "y": y, "s": np.ones(20_000), "w0": np.full(8, 0.125)}
+    problem |= {"M": np.eye(9), "t": np.zeros(9, dtype=int)}
+    prior = Prior(problem["w0"], np.ones(8), False, 20_000.0)
+    start, sums = np.append(problem["w0"], 0.0), CountedSums(problem)
+    strengths, shares, fits = fit_path(start, sums, problem["M"], problem["t"], prior)
+    costs, theta, slow = [], start, CountedSums(problem)
+    for strength in STRENGTHS:
+        fit = prior.fit(theta, strength, slow, problem["M"], problem["t"])
+        costs.append(prior.evidence_cost(fit, strength))
+        theta = fit[0]
+    expected = np.exp(min(costs) - np.array(costs))
+    expected = dict(zip(STRENGTHS, expected / expected.sum(), strict=True))
+    np.testing.assert_allclose(shares, [expected[strength] for strength in strengths], atol=1e-6)
+    assert sum(expected[strength] for strength in strengths) > 1.0 - 1e-8
+    assert len(strengths) == len(fits) < len(STRENGTHS)
+    assert sums.passes < 0.6 * slow.passes
