@@ -23,6 +23,12 @@ from cfens_stack import (
     recommend,
 )
 from cfens_stack.datasets import make_predictions
+from cfens_stack.display import (
+    DisagreementDisplay,
+    LatentSpaceDisplay,
+    ReliabilityDisplay,
+    TrustDisplay,
+)
 from cfens_stack.search.space import Param
 
 R = make_predictions(60, 4, random_state=0).R
@@ -109,6 +115,15 @@ def read(what, error, message, table, **columns):
         return read_predictions(folder / "table.csv", **columns)
 
     return Case(what, error, message, call)
+
+
+def display(what, error, message, R_shown=R, y=Y):
+    return Case(
+        what,
+        error,
+        message,
+        lambda _: DisagreementDisplay.from_estimator(CFEnsemble().fit(R, Y), R_shown, y),
+    )
 
 
 def changed(cell, value):
@@ -319,6 +334,17 @@ TABLES = [
     Case("a file of another kind", ValueError, "table='…table.xlsx' ends in '.xlsx'; valid are .csv, .parquet, .pq, .npz.", lambda folder: read_predictions(folder / "table.xlsx")),
 ]
 
+DISPLAYS = [
+    display("features where predictions are expected", ValueError, "The ensemble was fitted on 4 columns of predictions, but got 8. Pass the predictions of the same base models. If these are features, pass a StackingPipeline, or the predictions that its base_predictions makes of them.", np.hstack([R, R])),
+    display("features where probabilities are expected", ValueError, "The ensemble was fitted on probabilities, but 1 cells lie outside [0, 1], the first of value 40. Pass the predictions of the base models. If these are features, pass a StackingPipeline, or the predictions that its base_predictions makes of them.", changed((3, 1), 40.0)),
+    display("a label that the fit did not know", ValueError, "y has the label 2, which is not among the classes that the estimator was fitted on: [0, 1].", y=THREE),
+    display("rows without any prediction", ValueError, "No row has both a label and a prediction: nothing can be compared.", np.full((60, 4), np.nan)),
+    Case("a reliability diagram of labels that are words", ValueError, "y holds values other than True, False, 1 and 0: pass where the rows are of the class, such as y == 'fraud'.", lambda _: ReliabilityDisplay.from_predictions(["ok", "fraud"] * 30, {"p": R[:, 0]})),
+    Case("trust in rows that the estimator was not fitted on", ValueError, "A refit on these rows gives other weights than the estimator has: pass the X, y and sample_weight that it was fitted on, of a pipeline features or its oof_, and the parameters that it was fitted with.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, 1 - Y)),
+    Case("trust of a pipeline in new rows", ValueError, "X has 30 rows, but the pipeline was fitted on 60. The meta-learner is refitted on the out-of-fold predictions: pass the X and y of fit.", lambda _: TrustDisplay.from_estimator(StackingPipeline([GaussianNB()], cv=3).fit(R, Y), R[:30], Y[:30])),
+    Case("a picture of another meta-learner", TypeError, "has no latent factors: pass a fitted CFEnsemble, trainer or search (with selection='best' or 'one-standard-error'), or a StackingPipeline with one as its meta-learner.", lambda _: LatentSpaceDisplay.from_estimator(GaussianNB().fit(R, Y))),
+]
+
 # fmt: on
 
 SECTIONS = {
@@ -329,4 +355,5 @@ SECTIONS = {
     "`StackingPipeline`": PIPELINE,
     "`CFEnsembleSearch`": SEARCH,
     "`read_predictions`": TABLES,
+    "Pictures in `cfens_stack.display`": DISPLAYS,
 }

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cfens_stack.display.source import ensemble_of, new_axes
+from cfens_stack.display.source import new_axes, predictions_for
+from cfens_stack.validation import filled
 
 MISSING_AT = -0.06  # left of every probability
 
@@ -38,23 +39,24 @@ class ReconstructionDisplay:
         self.rmse_missing = root_mean_square((predicted - reconstructed)[missing])
 
     @classmethod
-    def from_estimator(cls, estimator, R, R_complete=None):
-        """Reconstruct R with a fitted estimator.
+    def from_estimator(cls, estimator, X, R_complete=None):
+        """Reconstruct predictions with a fitted estimator.
 
         Parameters
         ----------
         estimator : CFEnsemble, trainer, CFEnsembleSearch or StackingPipeline
-        R : array-like of shape (n, m)
-            Predictions of the base models, NaN where missing.
+        X : array-like of shape (n, p)
+            Of a pipeline the features, for which it predicts, or its `oof_`; else predictions of
+            the base models, NaN where missing.
         R_complete : array-like of shape (n, m), default=None
-            The same with the missing cells known, to see how well they are filled.
+            The predictions with the missing cells known, to see how well they are filled.
         """
-        ensemble, _ = ensemble_of(estimator)
-        R = np.asarray(R, dtype=np.float64)
-        predicted = R if R_complete is None else np.asarray(R_complete, dtype=np.float64)
+        ensemble, R = predictions_for(estimator, X)
+        predicted = R if R_complete is None else np.asarray(filled(R_complete), dtype=np.float64)
         if predicted.shape != R.shape:
             raise ValueError(
-                f"R_complete has shape {predicted.shape}, but R has {R.shape}: pass the same cells."
+                f"R_complete has shape {predicted.shape}, but the predictions have {R.shape}: pass "
+                "the same cells."
             )
         return cls(predicted=predicted, reconstructed=ensemble.reconstruct(R), missing=np.isnan(R))
 

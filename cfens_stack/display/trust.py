@@ -1,12 +1,16 @@
 """How much the aggregator trusts each base model, and how surely."""
 
+import warnings
+
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 
-from cfens_stack.display.source import column_names, ensemble_of, new_axes
+from cfens_stack.display.source import column_names, ensemble_of, new_axes, predictions_for
 from cfens_stack.ensemble.aggregator import average_slope, column_weights, even_weights
-from cfens_stack.validation import encode_labels
+from cfens_stack.validation import UNLABELLED, class_codes, row_weights
+
+SAME = 0.01  # relative difference of weights that a refit on the same rows stays below
 
 
 class TrustDisplay:
@@ -45,7 +49,7 @@ class TrustDisplay:
     def from_estimator(
         cls,
         estimator,
-        R,
+        X,
         y,
         sample_weight=None,
         *,
@@ -59,11 +63,14 @@ class TrustDisplay:
         Parameters
         ----------
         estimator : CFEnsemble, trainer, CFEnsembleSearch or StackingPipeline
-            Fitted. Of a pipeline, the meta-learner alone is refitted: pass its `oof_` as R.
-        R : array-like of shape (n, m)
+            Fitted. Of a pipeline the meta-learner alone is refitted, on `oof_`.
+        X : array-like of shape (n, p)
+            What the estimator was fitted on: of a pipeline features, or its `oof_`; else
+            predictions of the base models.
         y : array-like of shape (n,)
-            What the ensemble was fitted on; rows without a label are drawn among themselves.
+            The labels that it was fitted on; rows without a label are drawn among themselves.
         sample_weight : array-like of shape (n,), default=None
+            The weights that it was fitted with.
         n_bootstrap : int, default=100
             Refits. One takes as long as a fit.
         level : float in (0, 1), default=0.9
@@ -72,20 +79,23 @@ class TrustDisplay:
         names : list of str, default=None
             Names of the columns; None takes those of the data, or numbers.
         random_state : int, RandomState instance or None, default=None
+
+        Raises
+        ------
+        ValueError
+            If X, y or sample_weight is not what the estimator was fitted on: a refit then gives
+            other weights.
         """
         ensemble, own = ensemble_of(estimator)
         names = column_names(ensemble, own if names is None else names)
-        v = (
-            np.ones(len(R))
-            if sample_weight is None
-            else np.asarray(sample_weight, dtype=np.float64)
-        )
+        R = _training_predictions(estimator, X)
+        check_consistent_length(R, y)
+        codes = class_codes(y, estimator.classes_)
+        v = row_weights(sample_weight, R, codes, estimator.classes_)
+        _refuse_other_rows(ensemble, R, codes, v)
         rng = check_random_state(random_state)
-        _, codes = encode_labels(y)
         draws = [
-            column_weights(
-                clone(ensemble).fit(R, y, sample_weight=v * bootstrap_counts(codes, rng)).coef_
-            )
+            _refitted_weights(ensemble, R, codes, v * bootstrap_counts(codes, rng))
             for _ in range(n_bootstrap)
         ]
         lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
@@ -136,6 +146,43 @@ class TrustDisplay:
         ax.legend(loc="lower right", fontsize=8)
         self.ax_ = ax
         return self
+
+
+def _training_predictions(estimator, X):
+    """The prediction matrix that the ensemble was fitted on."""
+    if not hasattr(estimator, "oof_"):
+        return predictions_for(estimator, X)[1]
+    n, n_fitted = np.shape(X)[0], len(estimator.oof_)
+    if n != n_fitted:
+        raise ValueError(
+            f"X has {n} rows, but the pipeline was fitted on {n_fitted}. The meta-learner is "
+            "refitted on the out-of-fold predictions: pass the X and y of fit."
+        )
+    return estimator.oof_
+
+
+def _refitted_weights(ensemble, R, codes, v):
+    """Weights of the columns after a fit on class codes; that a draw leaves a model without
+    predictions is no news.
+    """
+    labels = np.where(codes == UNLABELLED, np.nan, codes) if UNLABELLED in codes else codes
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*have no prediction in any row")
+        return column_weights(clone(ensemble).fit(R, labels, sample_weight=v).coef_)
+
+
+def _refuse_other_rows(ensemble, R, codes, v):
+    """Intervals around weights of other rows would say nothing; a refit on the same rows gives the
+    same weights.
+    """
+    weights = column_weights(ensemble.coef_)
+    change = np.linalg.norm(_refitted_weights(ensemble, R, codes, v) - weights)
+    if change > SAME * np.linalg.norm(weights):
+        raise ValueError(
+            "A refit on these rows gives other weights than the estimator has: pass the X, y and "
+            "sample_weight that it was fitted on, of a pipeline features or its oof_, and the "
+            "parameters that it was fitted with."
+        )
 
 
 def bootstrap_counts(codes, rng):
