@@ -31,7 +31,7 @@ SIZES = [(20, 8), (50, 16), (20, 20), (50, 32)]
 
 
 def loop_fold_in(Z, C, X, ridge_y):
-    """Equation (4) as it reads, a row at a time."""
+    """Equation (4) as written, one row at a time."""
     d = X.shape[1]
     return np.array(
         [

@@ -97,7 +97,9 @@ def _known_labels(y):
 def _label_array(y):
     """y as numpy can hold it without turning labels into others: beside missing ones as objects."""
     if isinstance(y, np.ma.MaskedArray):
-        return np.where(np.ma.getmaskarray(y), None, y.data.astype(object))
+        labels = np.array(y.data, dtype=object)
+        labels[np.ma.getmaskarray(y)] = None
+        return labels
     if isinstance(getattr(y, "dtype", None), np.dtype):
         return y
     if hasattr(y, "astype"):  # pandas: of its own types numpy would make floats
@@ -112,7 +114,7 @@ def filled(R):
     """R, with NaN where a masked array is masked; anything else as it is."""
     if not isinstance(R, np.ma.MaskedArray):
         return R
-    return R.astype(np.float64).filled(np.nan)
+    return np.ma.filled(np.ma.asarray(R, dtype=np.float64), np.nan)
 
 
 def is_missing(y):

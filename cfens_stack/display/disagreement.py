@@ -1,4 +1,4 @@
-"""Where the meta-learner changes the average's mind, and whether it is right."""
+"""Where the meta-learner decides differently from the plain average, and whether it is right."""
 
 import numpy as np
 from sklearn.utils import check_consistent_length

@@ -10,7 +10,7 @@ class LatentSpaceDisplay:
     """The base models in latent space, sized by their weight in the aggregator.
 
     Models whose predictions move together lie in the same direction from the origin; the distance
-    is how far they vary.
+    from it is how far they vary.
 
     Parameters
     ----------

@@ -11,9 +11,9 @@ MISSING_AT = -0.06  # left of every probability
 class ReconstructionDisplay:
     """Reconstruction of each cell against its prediction, missing cells marked.
 
-    Distance from the diagonal is what the factorisation takes for noise of the single model.
-    Missing cells stand in a strip on the left; where their true predictions are known, because they
-    were hidden for a test, at those.
+    The distance from the diagonal is what the factorisation treats as noise of the single model.
+    Missing cells are drawn in a strip on the left, or at their true predictions where these are
+    known because they were hidden for a test.
 
     Parameters
     ----------

@@ -15,8 +15,8 @@ STYLES = ("s--", "o-", "^:", "d-.")
 
 
 class ReliabilityDisplay:
-    """Share of a class among rows of like probability, against that probability, for several
-    predictions of a row.
+    """Share of a class among rows of similar probability, against that probability, for several
+    predictions.
 
     Parameters
     ----------

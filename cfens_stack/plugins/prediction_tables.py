@@ -149,7 +149,7 @@ def _numbers(where, frame, name):
 
 
 def _labels(column):
-    """A column as an array; of its own types with gaps pandas itself would make floats."""
+    """A column as an array; pandas itself would make floats of its own types with gaps."""
     own = not isinstance(column.dtype, np.dtype)
     objects = own and (column.dtype.kind == "O" or column.isna().any())
     return column.astype(object).to_numpy() if objects else column.to_numpy()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cfens_stack.plugins.ensembles import fresh
+from cfens_stack.plugins.ensembles import clone_for_adapter
 from cfens_stack.plugins.tabrepo_files import prediction_matrix
 
 
@@ -58,7 +58,7 @@ class TabArenaEnsembler:
         """
         labels = np.asarray(labels)
         self.classes_ = np.unique(labels[np.isfinite(labels)]).astype(int)
-        self.ensemble_ = fresh(self.ensemble, len(self.classes_)).fit(
+        self.ensemble_ = clone_for_adapter(self.ensemble, len(self.classes_)).fit(
             self._matrix(predictions), labels
         )
         self.weights_ = np.full(len(predictions), np.nan)

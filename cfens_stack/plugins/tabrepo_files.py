@@ -10,8 +10,8 @@ from cfens_stack.plugins.table_files import needed
 
 
 def prediction_matrix(predictions):
-    """R (n, m) or (n, m K), model-major, from predictions (m, n) or (m, n, K); of two classes the
-    second alone.
+    """R (n, m) or (n, m K), model-major, from predictions (m, n) or (m, n, K); with two classes
+    only the second.
     """
     P = np.asarray(predictions, dtype=np.float64)
     if P.ndim == 2:
@@ -44,7 +44,7 @@ def read_task(path, split="val", models=None):
     Returns
     -------
     PredictionTable
-        Two classes: one column a model, the probability of class 1. K classes: K columns a model,
+        Two classes: one column per model, the probability of class 1. K classes: K columns per model,
         named model=class. `y` is None without a file of labels.
 
     Raises
