@@ -3,6 +3,7 @@ rows; parts that are classes, not instances.
 """
 
 import sys
+import warnings
 
 import numpy as np
 from sklearn.utils import assert_all_finite, column_or_1d
@@ -10,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
 UNLABELLED = -1
+TEXT_OF_MISSING = frozenset({"nan", "NaN", "None", "<NA>", "NaT"})
 WEIGHT_RANGE = (1e-100, 1e100)  # products of two weights neither overflow nor lose their digits
 
 
@@ -41,6 +43,14 @@ def encode_labels(y):
     y, labelled, known = _known_labels(y)
     check_classification_targets(known)
     classes = np.unique(known)
+    text = sorted(TEXT_OF_MISSING.intersection(classes.tolist()))
+    if text:
+        warnings.warn(
+            f"y has the class {text[0]!r}, which looks like a missing label that became text. Pass "
+            "missing labels as NaN or None in an array of objects, y.astype(object).",
+            UserWarning,
+            stacklevel=2,
+        )
     if len(classes) == 1:
         raise ValueError(
             f"y has one class only ({classes.tolist()[0]!r}), but a classifier needs labelled "

@@ -327,6 +327,8 @@ TABLES = [
     read("a column of text", ValueError, "The table: column 'e' is not numeric. Name it in label=, fold=, id= or ignore=, or the predictions in models=.", FRAME.assign(e="x")),
     read("a column twice", ValueError, "column 'a' is there, or asked for, more than once.", "a,b,a\n0.1,0.2,0.3\n"),
     read("a column without a name", ValueError, "has a column without a name, perhaps of row numbers: pass id='' or models=.", ",a\n1,0.2\n"),
+    read("rows longer than the header", ValueError, "has more values in a row than names in its first line: give the first column a name too, and write decimals with a point.", "a,b\n1,0.2,0.3\n"),
+    read("an empty file", ValueError, "cannot be read as CSV (comma-separated, UTF-8): No columns to parse from file", ""),
     read("no row", ValueError, "has no rows.", "a,b\n"),
     read("only other columns", ValueError, "The table has no column of predictions.", FRAME, ignore=list("abcd")),
     read("weights that are negative", ValueError, "The table: column 'w' of weights is negative, infinite or missing in some rows.", FRAME.assign(w=-1.0), weight="w"),
@@ -341,6 +343,8 @@ DISPLAYS = [
     display("rows without any prediction", ValueError, "No row has both a label and a prediction: nothing can be compared.", np.full((60, 4), np.nan)),
     Case("a reliability diagram of labels that are words", ValueError, "y holds values other than True, False, 1 and 0: pass where the rows are of the class, such as y == 'fraud'.", lambda _: ReliabilityDisplay.from_predictions(["ok", "fraud"] * 30, {"p": R[:, 0]})),
     Case("trust in rows that the estimator was not fitted on", ValueError, "A refit on these rows gives other weights than the estimator has: pass the X, y and sample_weight that it was fitted on, of a pipeline features or its oof_, and the parameters that it was fitted with.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, 1 - Y)),
+    Case("trust from no refit", ValueError, "n_bootstrap=0: pass an int of at least 1.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, Y, n_bootstrap=0)),
+    Case("trust at a level in percent", ValueError, "level=90: pass a number between 0 and 1, such as 0.9.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, Y, level=90)),
     Case("trust of a pipeline in new rows", ValueError, "X has 30 rows, but the pipeline was fitted on 60. The meta-learner is refitted on the out-of-fold predictions: pass the X and y of fit.", lambda _: TrustDisplay.from_estimator(StackingPipeline([GaussianNB()], cv=3).fit(R, Y), R[:30], Y[:30])),
     Case("a picture of another meta-learner", TypeError, "has no latent factors: pass a fitted CFEnsemble, trainer or search (with selection='best' or 'one-standard-error'), or a StackingPipeline with one as its meta-learner.", lambda _: LatentSpaceDisplay.from_estimator(GaussianNB().fit(R, Y))),
 ]

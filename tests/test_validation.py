@@ -84,6 +84,15 @@ def test_codes_of_known_classes():
         class_codes([0, 1], classes)
 
 
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
+def test_missing_labels_that_became_text_bring_a_warning(missing):
+    """np.array(["a", nan]) makes the string "nan", which would be a class like any other."""
+    with pytest.warns(UserWarning, match="became text"):
+        classes, _ = encode_labels(np.array(["a", "b", str(missing)]))
+    assert len(classes) == 3
+    assert len(encode_labels(np.array(["a", "b", missing], dtype=object))[0]) == 2
+
+
 def test_masked_cells_are_missing():
     R = np.ma.masked_array([[0.2, 0.4], [0.6, 0.8]], mask=[[0, 1], [0, 0]])
     np.testing.assert_array_equal(filled(R), [[0.2, np.nan], [0.6, 0.8]])

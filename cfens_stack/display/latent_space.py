@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cfens_stack.display.source import column_names, ensemble_of, new_axes
+from cfens_stack.display.source import column_names, ensemble_of, new_axes, plain
 from cfens_stack.ensemble.aggregator import column_weights
 
 
@@ -72,7 +72,7 @@ class LatentSpaceDisplay:
         heights = spread(y)
         for place, name, height in zip(self.factors, self.names, heights, strict=True):
             ax.annotate(
-                name,
+                plain(name),
                 place,
                 xytext=(x.max() + 0.12 * span, height),
                 va="center",

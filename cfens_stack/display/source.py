@@ -167,6 +167,11 @@ def class_probabilities(ensemble, R):
     return np.concatenate([1.0 - P, P], axis=2) if layout.n_outputs == 1 else P
 
 
+def plain(text):
+    """Text that matplotlib writes as it stands, and does not read as a formula."""
+    return text.replace("$", r"\$")
+
+
 def new_axes(ax):
     """`ax`, or the axes of a new figure; an ImportError that names the extra where matplotlib is
     missing.

@@ -6,7 +6,13 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_random_state
 
-from cfens_stack.display.source import column_names, ensemble_of, new_axes, predictions_for
+from cfens_stack.display.source import (
+    column_names,
+    ensemble_of,
+    new_axes,
+    plain,
+    predictions_for,
+)
 from cfens_stack.ensemble.aggregator import average_slope, column_weights, even_weights
 from cfens_stack.validation import UNLABELLED, class_codes, row_weights
 
@@ -84,8 +90,12 @@ class TrustDisplay:
         ------
         ValueError
             If X, y or sample_weight is not what the estimator was fitted on: a refit then gives
-            other weights.
+            other weights; or if n_bootstrap or level is out of range.
         """
+        if n_bootstrap < 1:
+            raise ValueError(f"n_bootstrap={n_bootstrap}: pass an int of at least 1.")
+        if not 0 < level < 1:
+            raise ValueError(f"level={level}: pass a number between 0 and 1, such as 0.9.")
         ensemble, own = ensemble_of(estimator)
         names = column_names(ensemble, own if names is None else names)
         R = _training_predictions(estimator, X)
@@ -138,7 +148,7 @@ class TrustDisplay:
                 markersize=12,
                 label="calibrated average",
             )
-        ax.set_yticks(places, [self.names[u] for u in order])
+        ax.set_yticks(places, [plain(self.names[u]) for u in order])
         ax.set(
             xlabel=f"aggregator weight, {self.level:.0%} bootstrap interval",
             title="Trust in the base models",

@@ -94,11 +94,10 @@ def read_predictions(table, *, label=None, weight=None, fold=None, id=None, igno
     ...     print(read_predictions(path, label="y"))
     3 rows, 2 model columns, 16.7% of cells missing, 66.7% of rows labelled
     """
-    ignore = [ignore] if isinstance(ignore, str) else list(ignore)
     parts = [name for name in (label, weight, fold, id) if name is not None]
     where, frame = open_table(table, parts)
-    others = [*parts, *ignore]
-    taken = [name for name in frame if name not in others] if models is None else list(models)
+    others = [*parts, *_listed(ignore)]
+    taken = [name for name in frame if name not in others] if models is None else _listed(models)
     _check_names(where, frame, taken, others)
     weights = None if weight is None else _numbers(where, frame, weight)
     if weights is not None and not ((weights >= 0) & np.isfinite(weights)).all():
@@ -117,6 +116,10 @@ def read_predictions(table, *, label=None, weight=None, fold=None, id=None, igno
         model_names=[str(name) for name in taken],
         ids=None if id is None else _labels(frame[id]),
     )
+
+
+def _listed(names):
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _check_names(where, frame, models, others):

@@ -70,6 +70,16 @@ def test_latent_space_labels_every_model(meta, axes):
     assert [text.get_text() for text in display.ax_.texts] == list("012345")
 
 
+def test_names_are_no_formulas(meta, data, axes):
+    names = ["$a^$", "b$", "c_{", "d", "e", "f"]
+    latent = LatentSpaceDisplay.from_estimator(meta, names=names).plot(axes)
+    latent.ax_.figure.canvas.draw()
+    trust = TrustDisplay.from_estimator(meta, data.R, data.y, n_bootstrap=1, names=names)
+    axes.clear()
+    trust.plot(axes).ax_.figure.canvas.draw()
+    assert trust.names == names
+
+
 def test_latent_space_shows_negative_weights_in_white(axes):
     display = LatentSpaceDisplay(
         factors=np.eye(3)[:, :2], weights=np.array([1.0, -0.5, 0.0]), names=list("abc")
