@@ -67,8 +67,10 @@ def class_codes(y, classes):
     Raises
     ------
     ValueError
-        If y has no label at all, or one that is not among the classes.
+        If y is None, has no label at all, or one that is not among the classes.
     """
+    if y is None:
+        raise ValueError("y is None: pass the class label of each row.")
     y, labelled, known = _known_labels(y)
     strange = set(known.tolist()).difference(classes.tolist())
     if strange:
@@ -188,11 +190,15 @@ def check_groups(groups, X):
         return None
     if np.ma.is_masked(groups):
         raise ValueError("groups has masked entries: every row needs a group.")
-    groups = np.array(groups)
+    groups = np.array(_label_array(groups))
     if groups.shape != (X.shape[0],):
         raise ValueError(
             f"groups has shape {groups.shape}, but X has {X.shape[0]} rows: pass one group per row."
         )
+    if is_missing(groups).any():
+        raise ValueError("groups has missing entries: every row needs a group.")
+    if groups.dtype == object:
+        groups = np.array(groups.tolist())
     return groups
 
 

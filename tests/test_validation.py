@@ -112,6 +112,17 @@ def test_masked_weights_and_groups_are_refused():
         check_groups(masked, y)
 
 
+@pytest.mark.parametrize(
+    "groups", [["a", "b", "a"], pd.Series(["a", "b", "a"], dtype="string"), [1, 2, 1]], ids=str
+)
+def test_groups_become_arrays_that_can_be_sorted(groups):
+    checked = check_groups(groups, np.zeros(3))
+    assert checked.dtype != object
+    np.testing.assert_array_equal(checked, list(groups))
+    with pytest.raises(ValueError, match="groups has missing entries"):
+        check_groups(pd.Series([None, *groups[1:]], dtype=object), np.zeros(3))
+
+
 def test_weights_and_groups_are_copies():
     """`refit_meta` uses them again, whatever the caller has made of the arrays since."""
     y, weights = np.array([0, 1, 0, 1]), np.ones(4)

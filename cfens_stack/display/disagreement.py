@@ -52,8 +52,8 @@ class DisagreementDisplay:
             Class labels; rows without one are left out.
         """
         ensemble, R = predictions_for(estimator, X)
-        check_consistent_length(R, y)
         codes = class_codes(y, estimator.classes_)
+        check_consistent_length(R, codes)
         P = class_probabilities(ensemble, R)
         rows = np.flatnonzero((codes >= 0) & np.isfinite(P).all(axis=2).any(axis=1))
         if not len(rows):

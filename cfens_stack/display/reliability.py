@@ -59,7 +59,6 @@ class ReliabilityDisplay:
             which suits rare classes.
         """
         ensemble, R = predictions_for(estimator, X)
-        check_consistent_length(R, y)
         classes = estimator.classes_
         if pos_label is None:
             if len(classes) > 2:
@@ -73,6 +72,7 @@ class ReliabilityDisplay:
             )
         column = classes.tolist().index(pos_label)
         codes = class_codes(y, classes)
+        check_consistent_length(R, codes)
         R, codes = R[codes >= 0], codes[codes >= 0]
         words = {"weighted": "as trained", "natural": "at the training prevalence"}
         probabilities = {
