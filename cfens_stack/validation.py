@@ -16,7 +16,7 @@ WEIGHT_RANGE = (1e-100, 1e100)  # products of two weights neither overflow nor l
 
 
 def encode_labels(y):
-    """Classes and class codes of y; NaN, None, pandas.NA and masked entries are rows without a label.
+    """Classes and class codes of y; rows without a label are NaN, None, pandas.NA or masked.
 
     Parameters
     ----------

@@ -134,7 +134,8 @@ def column_names(ensemble, names):
         names = getattr(ensemble, "feature_names_in_", range(m))
     if len(names) != m:
         raise ValueError(
-            f"names has {len(names)} entries, but the estimator has {m} columns: pass one per column."
+            f"names has {len(names)} entries, but the estimator has {m} columns: pass one per "
+            "column."
         )
     return [str(name) for name in names]
 

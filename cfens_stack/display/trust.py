@@ -22,8 +22,8 @@ SAME = 0.01  # relative difference of weights that a refit on the same rows stay
 class TrustDisplay:
     """Aggregator weights of the base models with bootstrap intervals.
 
-    Models that predict nearly the same share a weight in proportions that the data do not determine.
-    A wide interval then means "this one or its neighbour", not that the model is bad.
+    Models that predict nearly the same share a weight in proportions that the data do not
+    determine. A wide interval then means "this one or its neighbour", not that the model is bad.
 
     Parameters
     ----------

@@ -39,7 +39,8 @@ class PredictionTable:
             else f"{1 - is_missing(self.y).mean():.1%} of rows labelled"
         )
         n, m = self.R.shape
-        return f"{n} rows, {m} model columns, {np.isnan(self.R).mean():.1%} of cells missing, {labelled}"
+        missing = f"{np.isnan(self.R).mean():.1%} of cells missing"
+        return f"{n} rows, {m} model columns, {missing}, {labelled}"
 
 
 def read_predictions(table, *, label=None, weight=None, fold=None, id=None, ignore=(), models=None):

@@ -10,8 +10,9 @@ SUFFIXES = (".csv", ".parquet", ".pq", ".npz")
 
 
 def open_table(table, parts):
-    """What errors call the table, and the table as a pandas frame; of an npz file the arrays `parts`
-    beside R.
+    """What errors call the table, and the table as a pandas frame.
+
+    `parts` names the arrays of an npz file that are wanted beside R.
     """
     if hasattr(table, "columns"):
         if not hasattr(table, "iloc"):  # polars

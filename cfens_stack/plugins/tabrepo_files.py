@@ -44,8 +44,8 @@ def read_task(path, split="val", models=None):
     Returns
     -------
     PredictionTable
-        Two classes: one column per model, the probability of class 1. K classes: K columns per model,
-        named model=class. `y` is None without a file of labels.
+        Two classes: one column per model, the probability of class 1. K classes: K columns per
+        model, named model=class. `y` is None without a file of labels.
 
     Raises
     ------
@@ -91,12 +91,13 @@ def _read_metadata(path, split):
         dtype = np.dtype(metadata["dtype"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path / 'metadata.json'} does not state models, pred_{split}_shape and dtype: {error!r}"
+            f"{path / 'metadata.json'} does not state models, pred_{split}_shape and dtype: "
+            f"{error!r}"
         ) from error
     if dtype.kind != "f" or len(shape) not in (2, 3) or shape[0] != len(models):
         raise ValueError(
-            f"{path / 'metadata.json'} states {len(models)} models and predictions of shape {shape} "
-            f"and type {dtype}; expected are floats of shape (m, n) or (m, n, K) for m models."
+            f"{path / 'metadata.json'} states {len(models)} models and predictions of shape "
+            f"{shape} and type {dtype}; expected are floats of shape (m, n) or (m, n, K) for m models."
         )
     return models, shape, dtype
 
