@@ -26,6 +26,7 @@ from cfens_stack.datasets import make_predictions
 from cfens_stack.display import (
     DisagreementDisplay,
     LatentSpaceDisplay,
+    ReconstructionDisplay,
     ReliabilityDisplay,
     TrustDisplay,
 )
@@ -346,6 +347,7 @@ DISPLAYS = [
     display("rows without any prediction", ValueError, "No row has both a label and a prediction: nothing can be compared.", np.full((60, 4), np.nan)),
     Case("a reliability diagram of labels that are words", ValueError, "y holds values other than True, False, 1 and 0: pass where the rows are of the class, such as y == 'fraud'.", lambda _: ReliabilityDisplay.from_predictions(["ok", "fraud"] * 30, {"p": R[:, 0]})),
     Case("trust in rows that the estimator was not fitted on", ValueError, "A refit on these rows gives other weights than the estimator has: pass the X, y and sample_weight that it was fitted on, of a pipeline features or its oof_, and the parameters that it was fitted with.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, 1 - Y)),
+    Case("a reconstruction beside other predictions", ValueError, "R_complete differs from the predictions where these are not missing: pass the same rows and columns, with the missing cells known.", lambda _: ReconstructionDisplay.from_estimator(CFEnsemble().fit(R, Y), R, R[:, ::-1])),
     Case("trust from no refit", ValueError, "n_bootstrap=0: pass an int of at least 1.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, Y, n_bootstrap=0)),
     Case("trust at a level in percent", ValueError, "level=90: pass a number between 0 and 1, such as 0.9.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, Y, level=90)),
     Case("trust of a pipeline in new rows", ValueError, "X has 30 rows, but the pipeline was fitted on 60. The meta-learner is refitted on the out-of-fold predictions: pass the X and y of fit.", lambda _: TrustDisplay.from_estimator(StackingPipeline([GaussianNB()], cv=3).fit(R, Y), R[:30], Y[:30])),

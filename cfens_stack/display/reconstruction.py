@@ -58,7 +58,13 @@ class ReconstructionDisplay:
                 f"R_complete has shape {predicted.shape}, but the predictions have {R.shape}: pass "
                 "the same cells."
             )
-        return cls(predicted=predicted, reconstructed=ensemble.reconstruct(R), missing=np.isnan(R))
+        seen = np.isfinite(R)
+        if not np.allclose(predicted[seen], R[seen]):
+            raise ValueError(
+                "R_complete differs from the predictions where these are not missing: pass the same "
+                "rows and columns, with the missing cells known."
+            )
+        return cls(predicted=predicted, reconstructed=ensemble.reconstruct(R), missing=~seen)
 
     def plot(self, ax=None, max_cells=5000):
         """Draw the cells; needs matplotlib.

@@ -104,8 +104,10 @@ class TrustDisplay:
         v = row_weights(sample_weight, R, codes, estimator.classes_)
         _refuse_other_rows(ensemble, R, codes, v)
         rng = check_random_state(random_state)
+        # Rows of weight 0 by themselves: a class of them alone could not be learnt.
+        strata = np.where(v > 0, codes, codes.min() - 1)
         draws = [
-            _refitted_weights(ensemble, R, codes, v * bootstrap_counts(codes, rng))
+            _refitted_weights(ensemble, R, codes, v * bootstrap_counts(strata, rng))
             for _ in range(n_bootstrap)
         ]
         lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
@@ -172,10 +174,12 @@ def _training_predictions(estimator, X):
 
 
 def _refitted_weights(ensemble, R, codes, v):
-    """Weights of the columns after a fit on class codes; that a draw leaves a model without
-    predictions is no news.
+    """Weights of the columns after a refit; that a draw leaves a model without predictions is no
+    news.
     """
-    labels = np.where(codes == UNLABELLED, np.nan, codes) if UNLABELLED in codes else codes
+    labels = ensemble.classes_[codes]
+    if UNLABELLED in codes:
+        labels = np.where(codes == UNLABELLED, None, labels.astype(object))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*have no prediction in any row")
         return column_weights(clone(ensemble).fit(R, labels, sample_weight=v).coef_)

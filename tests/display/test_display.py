@@ -161,6 +161,24 @@ def test_trust_of_a_pipeline_refits_the_meta_learner_on_its_own_predictions(tabl
     np.testing.assert_array_equal(meta.upper, shown[0].upper)
 
 
+def test_trust_refits_as_the_estimator_was_fitted(data):
+    """A callable confidence gets the labels and not their codes; rows of weight 0 stand for no
+    class.
+    """
+    seen = set()
+
+    def confidence(R, y):
+        seen.update([] if y is None else np.asarray(y).tolist())
+        return np.ones(R.shape)
+
+    words = np.array(["no", "yes"])[data.y]
+    v = np.where((data.y == 0) | (np.cumsum(data.y) <= 2), 1.0, 0.0)
+    meta = CFEnsemble(confidence=confidence).fit(data.R, words, v)
+    display = TrustDisplay.from_estimator(meta, data.R, words, v, n_bootstrap=10, random_state=0)
+    assert seen == {"no", "yes"}
+    assert np.isfinite(display.lower).all()
+
+
 def test_trust_refuses_rows_that_the_estimator_was_not_fitted_on(table, meta, data):
     X, y, stack = table
     with pytest.raises(ValueError, match="X has 100 rows, but the pipeline was fitted on 200"):
@@ -307,6 +325,10 @@ def test_reconstruction_without_the_truth_has_nothing_to_compare_missing_cells_w
     assert np.isnan(ReconstructionDisplay.from_estimator(meta, data.R).rmse_missing)
     with pytest.raises(ValueError, match=r"R_complete has shape \(1, 6\)"):
         ReconstructionDisplay.from_estimator(meta, data.R, data.R[:1])
+    with pytest.raises(
+        ValueError, match="differs from the predictions where these are not missing"
+    ):
+        ReconstructionDisplay.from_estimator(meta, data.R, data.R[:, ::-1])
 
 
 def test_disagreement_compares_with_the_plain_average_of_what_is_there(meta, data, axes):
