@@ -17,7 +17,7 @@ PYTEST_ARGS ?= --numprocesses=auto --dist=worksteal
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-run: $(VENV)/.ready-run  ## run recipes/quickstart.py: a real data set from base models to a table and a picture
+run: $(VENV)/.ready-run  ## run recipes/quickstart.py: from base models on a real data set to a table and a picture
 	$(BIN)/python recipes/quickstart.py
 
 test: $(VENV)/.ready-dev  ## run the tests and doctests (PYTEST_ARGS="-k als" for some)

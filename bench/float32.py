@@ -5,9 +5,8 @@ sweeps run in float64 and in float32 from one start, by numpy and by numba. The 
 matrices and kernels: of a fold-in with the same model factors, of the reconstruction Y X' after the
 sweeps (both in units of the largest entry), and of the objective.
 
-    python bench/float32.py                    # drawn predictions, 20 and 50 models
-    python bench/float32.py --folder FOLDER    # and those in FOLDER/*.npz, arrays R_oof_0 (n, m)
-    and y_train_0
+    python bench/float32.py                    # generated predictions, 20 and 50 models
+    python bench/float32.py --folder FOLDER    # and FOLDER/*.npz, arrays R_oof_0 (n, m), y_train_0
 """
 
 import argparse
@@ -31,7 +30,7 @@ def matrices(folder):
     for n_models in (20, 50):
         for seed in range(3):
             data = make_predictions(2000, n_models, random_state=seed)
-            yield "drawn", data.R, data.y
+            yield "generated", data.R, data.y
     for path in sorted(Path(folder).glob("*.npz")) if folder else ():
         stored = np.load(path)
         yield "real", stored["R_oof_0"].astype(float), stored["y_train_0"]

@@ -31,7 +31,7 @@ SIZES = [(20, 8), (50, 16), (20, 20), (50, 32)]
 
 
 def loop_fold_in(Z, C, X, ridge_y):
-    """Equation (4) as it reads, a row at a time."""
+    """Equation (4) as written, one row at a time."""
     d = X.shape[1]
     return np.array(
         [
@@ -131,8 +131,8 @@ def kernel_rows(n):
             "shared confidence": seconds["loop fold-in"] / seconds["fold-in, shared confidence"],
             "fused sweep, x loop": seconds["loop sweep"] / seconds["fused sweep"],
             "fused sweep, numba": seconds["loop sweep"] / seconds["fused sweep, numba"],
-            "fold-in, million rows a second": n / seconds["fold-in"] / 1e6,
-            "numba, million rows a second": n / seconds["fold-in, numba"] / 1e6,
+            "fold-in, million rows per second": n / seconds["fold-in"] / 1e6,
+            "numba, million rows per second": n / seconds["fold-in, numba"] / 1e6,
         }
 
 

@@ -28,7 +28,7 @@ EVERY = 0.05  # seconds
 
 
 def write(folder, n, missing):
-    """Predictions in blocks of rows that repeat a drawn set with some jitter."""
+    """Predictions in blocks of rows that repeat a generated set with some jitter."""
     data = make_predictions(n_samples=DRAWN, n_models=MODELS, missing=missing, random_state=0)
     rng = np.random.default_rng(0)
     R = np.lib.format.open_memmap(folder / "R.npy", mode="w+", dtype=np.float32, shape=(n, MODELS))

@@ -111,7 +111,7 @@ def fits(sizes):
         seconds = medians(functions, REPEAT_BELOW)
         skipped |= {name for name, value in seconds.items() if value > SLOW}
         peak = peak_bytes(methods(data.R, holes, data.y)["CFEnsemble"])
-        rows.append({"n": n, **seconds, "peak bytes a row": peak / n})
+        rows.append({"n": n, **seconds, "peak bytes per row": peak / n})
     return pd.DataFrame(rows).set_index("n")
 
 
@@ -194,7 +194,7 @@ def trainers(sizes):
                         "trainer": name,
                         "seconds": seconds,
                         "steps": evaluations["calls"] or trainer.n_iter_,
-                        "seconds an evaluation": evaluations["seconds"]
+                        "seconds per evaluation": evaluations["seconds"]
                         / max(evaluations["calls"], 1)
                         or np.nan,
                     }
@@ -239,12 +239,12 @@ def write(
     operator_table,
 ):
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for name in fit_table.columns.drop("peak bytes a row"):
+    for name in fit_table.columns.drop("peak bytes per row"):
         axes.loglog(fit_table.index, fit_table[name], marker="o", label=name)
     axes.set(xlabel="rows n", ylabel="seconds of a fit", title=f"{MODELS} base models, one core")
     axes.legend(fontsize=8)
     figure.savefig(DOCS / "speed.png", dpi=130)
-    ratios = fit_table.drop(columns="peak bytes a row").div(fit_table["CFEnsemble"], axis=0)
+    ratios = fit_table.drop(columns="peak bytes per row").div(fit_table["CFEnsemble"], axis=0)
     text = f"""# Speed
 
 `python bench/speed.py`, numba compiled before,
@@ -277,7 +277,7 @@ A sweep in float64, as times its seconds in float32 (n = {MANY_ROWS}):
 
 {markdown(variants["float32"].round(2).set_index("m"))}
 
-A sweep that solves for d factors a row, as times its seconds with the dual, m unknowns and a matrix that only its
+A sweep that solves for d factors per row, as times its seconds with the dual, m unknowns and a matrix that only its
 diagonal tells from those of other rows (n = {MANY_ROWS}; taken from d = {DUAL_FROM} m on, under numba from
 {ridge_numba.DUAL_FROM} m on):
 

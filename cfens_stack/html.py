@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-SHOWN = 30  # rows of a table; of more models those with the largest weights matter
+SHOWN = 30  # rows of a table: the models with the largest weights matter
 CELL = "padding: 0.1em 0.6em; text-align: left; border-bottom: 1px solid currentColor"
 
 

@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
 UNLABELLED = -1
+TEXT_OF_MISSING = frozenset({"nan", "NaN", "None", "<NA>", "NaT"})
 WEIGHT_RANGE = (1e-100, 1e100)  # products of two weights neither overflow nor lose their digits
 
 # Packages whose frames stand between this one and the caller's line: host loops, and what wraps
@@ -19,7 +20,7 @@ BETWEEN = {"cfens_stack", "sklearn", "joblib", "optuna", "contextlib", "functool
 
 
 def encode_labels(y):
-    """Classes and class codes of y; NaN, None, pandas.NA and masked entries are rows without a label.
+    """Classes and class codes of y; rows without a label are NaN, None, pandas.NA or masked.
 
     Parameters
     ----------
@@ -46,6 +47,14 @@ def encode_labels(y):
     y, labelled, known = _known_labels(y)
     check_classification_targets(known)
     classes = np.unique(known)
+    text = sorted(TEXT_OF_MISSING.intersection(classes.tolist()))
+    if text:
+        warnings.warn(
+            f"y has the class {text[0]!r}, which looks like a missing label that became text. Pass "
+            "missing labels as NaN or None in an array of objects, y.astype(object).",
+            UserWarning,
+            stacklevel=2,
+        )
     if len(classes) == 1:
         raise ValueError(
             f"y has one class only ({classes.tolist()[0]!r}), but a classifier needs labelled "
@@ -62,8 +71,10 @@ def class_codes(y, classes):
     Raises
     ------
     ValueError
-        If y has no label at all, or one that is not among the classes.
+        If y is None, has no label at all, or one that is not among the classes.
     """
+    if y is None:
+        raise ValueError("y is None: pass the class label of each row.")
     y, labelled, known = _known_labels(y)
     strange = set(known.tolist()).difference(classes.tolist())
     if strange:
@@ -102,7 +113,9 @@ def _known_labels(y):
 def _label_array(y):
     """y as numpy can hold it without turning labels into others: beside missing ones as objects."""
     if isinstance(y, np.ma.MaskedArray):
-        return np.where(np.ma.getmaskarray(y), np.array(None), y.data.astype(object))
+        labels = np.array(y.data, dtype=object)
+        labels[np.ma.getmaskarray(y)] = None
+        return labels
     if isinstance(getattr(y, "dtype", None), np.dtype):
         return y
     if hasattr(y, "astype"):  # pandas: of its own types numpy would make floats
@@ -117,7 +130,7 @@ def filled(R):
     """R, with NaN where a masked array is masked; anything else as it is."""
     if not isinstance(R, np.ma.MaskedArray):
         return R
-    return np.ma.filled(R.astype(np.float64), np.nan)
+    return np.ma.filled(np.ma.asarray(R, dtype=np.float64), np.nan)
 
 
 def is_missing(y):
@@ -181,11 +194,15 @@ def check_groups(groups, X):
         return None
     if np.ma.is_masked(groups):
         raise ValueError("groups has masked entries: every row needs a group.")
-    groups = np.array(groups)
+    groups = np.array(_label_array(groups))
     if groups.shape != (X.shape[0],):
         raise ValueError(
             f"groups has shape {groups.shape}, but X has {X.shape[0]} rows: pass one group per row."
         )
+    if is_missing(groups).any():
+        raise ValueError("groups has missing entries: every row needs a group.")
+    if groups.dtype == object:
+        groups = np.array(groups.tolist())
     return groups
 
 

@@ -1,7 +1,7 @@
 """What is each part of CFEnsemble worth? Each is switched off, or its alternative on, against the
 defaults.
 
-On at most two sets a family, one fold, with complete predictions and with 30 % of the cells
+On at most two sets per family, one fold, with complete predictions and with 30 % of the cells
 missing. Means over families on held-out rows; the default's wins, ties and losses over families,
 with Wilcoxon's p. Prints tables, writes the scores (CSV); --docs puts the tables into
 docs/evidence.md. About ten minutes on one core the first time.
@@ -34,9 +34,7 @@ class RowMeans(CFEnsemble):
 
 
 class RawColumns(CFEnsemble):
-    """CFEnsemble that shrinks to the average of the models as they are, not of the calibrated
-    ones.
-    """
+    """CFEnsemble that shrinks to the average of the models as they are, not of the calibrated models."""
 
     def _calibrates(self):
         return False

@@ -1,9 +1,9 @@
-"""Is CFEnsemble better than what people use to combine models on imbalanced data?
+"""Is CFEnsemble better than other ways to combine models on imbalanced data?
 
 All 77 imbalanced sets of KEEL with at least 20 positives, 17 base models, five outer folds
 (`recipes/real_sets.py`, an hour on two cores the first time). Every combiner sees the same
 out-of-fold predictions and is scored on the same held-out rows: complete predictions on all sets,
-the other scenarios of `scenarios.py` on at most two sets a family and two folds. Folds are
+the other scenarios of `scenarios.py` on at most two sets per family and two folds. Folds are
 averaged, then sets within families of near-duplicates; mean ranks are over families, Wilcoxon's
 signed-rank test over families and over sets. Peers that cannot take missing cells get the best of
 four imputations (`imputation.py`).

@@ -4,8 +4,8 @@ classes?
 Class weights and focal loss tilt probabilities towards the rare class. `posterior="natural"`, the
 default, undoes the tilt, `posterior="weighted"` keeps it. On 16 real imbalanced sets
 (`recipes/real_sets.py --quick`, five minutes the first time): log loss, Brier score and balanced
-accuracy at 1/2 on held-out rows, beside two ways to decide that leave the probabilities alone: the
-threshold at the prevalence, and scikit-learn's TunedThresholdClassifierCV. Means over families of
+accuracy at 1/2 on held-out rows. Two ways to decide leave the probabilities alone: the threshold at the
+prevalence, and scikit-learn's TunedThresholdClassifierCV. Means over families of
 near-duplicate sets. Prints a table, writes reliability diagrams of one set. Takes about two
 minutes; --quick one.
 """

@@ -1,8 +1,8 @@
 """Tables and pictures of a comparison of methods: means over families, mean ranks, wins, Wilcoxon's
 test.
 
-A table of scores has a row a method, set and fold, with columns "method", "set", "family", "fold"
-and one a metric.
+A table of scores has one row per method, set and fold, with columns "method", "set", "family" and
+"fold", and one column per metric.
 """
 
 import numpy as np
@@ -119,7 +119,7 @@ def markdown(frame, corner="method", digits=4):
 
 
 def draw_ranks(panels, ours, path):
-    """Mean ranks with the critical difference; a panel a title, given as (table, metric)."""
+    """Mean ranks with the critical difference; one panel per title, given as (table, metric)."""
     figure, axes = pyplot.subplots(
         1,
         len(panels),

@@ -33,7 +33,7 @@ MARGIN = 0.01
 
 
 def goals(parts, ours):
-    """A row a goal; parts from scenario to table of scores."""
+    """One row per goal; parts from scenario to table of scores."""
     columns = {}
     for title, families in (("all families", None), ("judging half", JUDGING)):
         chosen = {

@@ -110,7 +110,7 @@ def hide(y, labels, seed):
 
 
 def compare(R, y, partial, R_test, y_test):
-    """Scores of every trainer and variant on one fold, each metric a column."""
+    """Scores of every trainer and variant on one fold, with one column per metric."""
     guidance = recommend(R, partial)
     imbalance, disagreement = recommend(R, y).imbalance, guidance.disagreement
     for trainer in ("als", "pytorch"):
@@ -149,7 +149,7 @@ def scores(y, natural, weighted, threshold=0.5):
 
 
 def differences(table):
-    """Each variant minus all switches off, a row a trainer, variant, share of labels and set; folds
+    """Each variant minus all switches off, one row per trainer, variant, share of labels and set; folds
     averaged.
     """
     pair = ["trainer", "labels", "set"]

@@ -2,7 +2,7 @@
 configuration.
 
 The search sees the training part of an outer fold and chooses by cross-validation inside; both are
-scored on the test part. One set a family, one fold. Prints a table, writes the scores (CSV); --docs
+scored on the test part. One set per family, one fold. Prints a table, writes the scores (CSV); --docs
 puts the table into docs/evidence.md. About half an hour on one core the first time.
 """
 

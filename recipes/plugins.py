@@ -1,11 +1,11 @@
 """Does CFEnsemble run inside the toolkits that people already use, and what happens to the log loss
 there?
 
-On drawn data with one positive in eight, each toolkit of the extra "plugins" stacks the same kind
+On generated data with one positive in eight, each toolkit of the extra "plugins" stacks the same kind
 of models twice: with its own final estimator, or what its users commonly take, and with CFEnsemble.
 Then a fitted ensemble goes through the formats that carry it elsewhere. Toolkits that are not
-installed are named and left out. One data set is no evidence of which is better (docs/evidence.md
-is); it shows that they work together. Prints a table; takes one to two minutes.
+installed are named and left out. One data set does not show which is better (docs/evidence.md
+does), only that they work together. Prints a table; takes one to two minutes.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main():
 
 
 def combined(data):
-    """A row a toolkit: held-out log loss of its own final estimator and of CFEnsemble."""
+    """One row per toolkit: held-out log loss of its own final estimator and of CFEnsemble."""
     for toolkit, run in {
         "scikit-learn": sklearn,
         "mlxtend": mlxtend,
@@ -180,7 +180,7 @@ def autogluon(X, X_test, y, y_test):
 
 
 def carried(X, X_test, y, y_test):
-    """A row a format: largest difference of the probabilities of a stack after the way there and
+    """One row per format: largest difference of the probabilities of a stack after the way there and
     back.
     """
     stack = StackingClassifier(MODELS, final_estimator=CFEnsemble()).fit(X, y)

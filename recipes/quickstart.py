@@ -1,7 +1,7 @@
 """What does CFEnsemble gain over averaging and logistic stacking on a real imbalanced data set?
 
 page-blocks0 of the KEEL repository: 5472 blocks of scanned pages, one in ten of them no text. Nine
-base models are stacked by `StackingPipeline`; a quarter of the rows is held out and seen by nobody.
+base models are stacked by `StackingPipeline`; a quarter of the rows is held out from all of them.
 Then the same out-of-fold predictions are combined by the peers, and everything is scored on the
 held-out rows. Prints a table, writes a picture. Takes about a minute.
 """

@@ -128,7 +128,7 @@ def best_threshold(y, p):
 
 @cache
 def package_version():
-    return _hash([*sorted(PACKAGE.glob("*.py")), HERE / "scenarios.py"])
+    return _hash([*sorted(PACKAGE.rglob("*.py")), HERE / "scenarios.py"])
 
 
 @cache

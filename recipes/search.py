@@ -1,23 +1,22 @@
 """Which hyperparameters of CFEnsemble suit a table of predictions? CFEnsembleSearch from the
 command line.
 
-The table, CSV, Parquet or npz, has a row an instance and a column a base model (out-of-fold
+The table, CSV, Parquet or npz, has one row per instance and one column per base model (out-of-fold
 probabilities of the positive class; empty where a model did not score the row), and one column of
 labels (empty where unknown). Without a table, predictions of models with correlated errors are
-drawn, and the result is compared on rows held out.
+generated, and the result is compared on rows held out.
 
 Writes the fitted model, the table of trials and three pictures (history, slices, importances) to
 --out.
 
 Examples
 --------
-    python recipes/search.py                                              # a demonstration, about a
-    minute python recipes/search.py predictions.csv --label y --trials 100 python recipes/search.py
-    predictions.parquet --label y --storage trials.journal
+    python recipes/search.py                     # a demonstration, about a minute
+    python recipes/search.py predictions.csv --label y --trials 100
+    python recipes/search.py predictions.parquet --label y --storage trials.journal
 
-The last command can be interrupted or killed, and repeated: it goes on where it was. Started
-several times at once, on the same --storage, the processes share the trials; each ends with the
-same result.
+The last command can be interrupted or killed; run again, it continues. Several processes started on
+the same --storage share the trials, and each ends with the same result.
 """
 
 import argparse
@@ -123,7 +122,7 @@ def load(path, label):
 
 
 def demonstration():
-    """Drawn predictions with a tenth of the cells missing: 1000 rows to search on, 4000 held
+    """Generated predictions with a tenth of the cells missing: 1000 rows to search on, 4000 held
     out.
     """
     data = make_predictions(n_samples=5000, n_models=15, missing=0.1, random_state=0)

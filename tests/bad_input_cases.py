@@ -23,6 +23,13 @@ from cfens_stack import (
     recommend,
 )
 from cfens_stack.datasets import make_predictions
+from cfens_stack.display import (
+    DisagreementDisplay,
+    LatentSpaceDisplay,
+    ReconstructionDisplay,
+    ReliabilityDisplay,
+    TrustDisplay,
+)
 from cfens_stack.search.space import Param
 
 R = make_predictions(60, 4, random_state=0).R
@@ -109,6 +116,15 @@ def read(what, error, message, table, **columns):
         return read_predictions(folder / "table.csv", **columns)
 
     return Case(what, error, message, call)
+
+
+def display(what, error, message, R_shown=R, y=Y):
+    return Case(
+        what,
+        error,
+        message,
+        lambda _: DisagreementDisplay.from_estimator(CFEnsemble().fit(R, Y), R_shown, y),
+    )
 
 
 def changed(cell, value):
@@ -240,6 +256,8 @@ PIPELINE = [
     stack("sample_weight zero for a class", ValueError, "sample_weight gives class 1 a total weight of 0: every class needs a labelled row of positive weight.", v=1 - Y),
     stack("groups too short", ValueError, "groups has shape (5,), but X has 60 rows: pass one group per row.", groups=np.zeros(5)),
     stack("groups with masked entries", ValueError, "groups has masked entries: every row needs a group.", groups=np.ma.masked_array(Y, mask=ROWS == 3)),
+    stack("groups with missing entries", ValueError, "groups has missing entries: every row needs a group.", groups=np.where(Y == 1, np.nan, ROWS)),
+    stack("groups of strings and None", ValueError, "groups has missing entries: every row needs a group.", groups=["a", "b", None] * 20),
     stack("groups two-dimensional", ValueError, "groups has shape (60, 2), but X has 60 rows: pass one group per row.", groups=np.zeros((60, 2))),
     stack("fewer groups than folds", ValueError, "groups has 2 different values, too few for cv=3 folds. Pass a smaller cv.", groups=Y),
     stack("a splitter of groups without groups", ValueError, "The 'groups' parameter should not be None.", cv=GroupKFold(3)),
@@ -312,11 +330,28 @@ TABLES = [
     read("a column of text", ValueError, "The table: column 'e' is not numeric. Name it in label=, fold=, id= or ignore=, or the predictions in models=.", FRAME.assign(e="x")),
     read("a column twice", ValueError, "column 'a' is there, or asked for, more than once.", "a,b,a\n0.1,0.2,0.3\n"),
     read("a column without a name", ValueError, "has a column without a name, perhaps of row numbers: pass id='' or models=.", ",a\n1,0.2\n"),
+    read("rows longer than the header", ValueError, "has more values in a row than names in its first line: give the first column a name too, and write decimals with a point.", "a,b\n1,0.2,0.3\n"),
+    read("an empty file", ValueError, "cannot be read as CSV (comma-separated, UTF-8): No columns to parse from file", ""),
     read("no row", ValueError, "has no rows.", "a,b\n"),
     read("only other columns", ValueError, "The table has no column of predictions.", FRAME, ignore=list("abcd")),
     read("weights that are negative", ValueError, "The table: column 'w' of weights is negative, infinite or missing in some rows.", FRAME.assign(w=-1.0), weight="w"),
     Case("a file that is not there", FileNotFoundError, "There is no file '…absent.csv'.", lambda folder: read_predictions(folder / "absent.csv")),
     Case("a file of another kind", ValueError, "table='…table.xlsx' ends in '.xlsx'; valid are .csv, .parquet, .pq, .npz.", lambda folder: read_predictions(folder / "table.xlsx")),
+]
+
+DISPLAYS = [
+    display("features where predictions are expected", ValueError, "The ensemble was fitted on 4 columns of predictions, but got 8. Pass the predictions of the same base models. If these are features, pass a StackingPipeline, or the predictions that its base_predictions makes of them.", np.hstack([R, R])),
+    display("features where probabilities are expected", ValueError, "The ensemble was fitted on probabilities, but 1 cells lie outside [0, 1], the first of value 40. Pass the predictions of the base models. If these are features, pass a StackingPipeline, or the predictions that its base_predictions makes of them.", changed((3, 1), 40.0)),
+    display("a label that the fit did not know", ValueError, "y has the label 2, which is not among the classes that the estimator was fitted on: [0, 1].", y=THREE),
+    display("no labels", ValueError, "y is None: pass the class label of each row.", y=None),
+    display("rows without any prediction", ValueError, "No row has both a label and a prediction: nothing can be compared.", np.full((60, 4), np.nan)),
+    Case("a reliability diagram of labels that are words", ValueError, "y holds values other than True, False, 1 and 0: pass where the rows are of the class, such as y == 'fraud'.", lambda _: ReliabilityDisplay.from_predictions(["ok", "fraud"] * 30, {"p": R[:, 0]})),
+    Case("trust in rows that the estimator was not fitted on", ValueError, "A refit on these rows gives other weights than the estimator has: pass the X, y and sample_weight that it was fitted on, of a pipeline features or its oof_, and the parameters that it was fitted with.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, 1 - Y)),
+    Case("a reconstruction beside other predictions", ValueError, "R_complete differs from the predictions where these are not missing: pass the same rows and columns, with the missing cells known.", lambda _: ReconstructionDisplay.from_estimator(CFEnsemble().fit(R, Y), R, R[:, ::-1])),
+    Case("trust from no refit", ValueError, "n_bootstrap=0: pass an int of at least 1.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, Y, n_bootstrap=0)),
+    Case("trust at a level in percent", ValueError, "level=90: pass a number between 0 and 1, such as 0.9.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, Y, level=90)),
+    Case("trust of a pipeline in new rows", ValueError, "X has 30 rows, but the pipeline was fitted on 60. The meta-learner is refitted on the out-of-fold predictions: pass the X and y of fit.", lambda _: TrustDisplay.from_estimator(StackingPipeline([GaussianNB()], cv=3).fit(R, Y), R[:30], Y[:30])),
+    Case("a picture of another meta-learner", TypeError, "has no latent factors: pass a fitted CFEnsemble, trainer or search (with selection='best' or 'one-standard-error'), or a StackingPipeline with one as its meta-learner.", lambda _: LatentSpaceDisplay.from_estimator(GaussianNB().fit(R, Y))),
 ]
 
 # fmt: on
@@ -329,4 +364,5 @@ SECTIONS = {
     "`StackingPipeline`": PIPELINE,
     "`CFEnsembleSearch`": SEARCH,
     "`read_predictions`": TABLES,
+    "Pictures in `cfens_stack.display`": DISPLAYS,
 }

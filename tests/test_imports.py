@@ -1,4 +1,4 @@
-"""What importing the package costs, and which way its imports run (section 6 of the design)."""
+"""What importing the package costs, and which way its imports run."""
 
 import ast
 import subprocess

@@ -93,6 +93,15 @@ def test_codes_of_known_classes():
         class_codes([0, 1], classes)
 
 
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
+def test_missing_labels_that_became_text_bring_a_warning(missing):
+    """np.array(["a", nan]) makes the string "nan", which would be a class like any other."""
+    with pytest.warns(UserWarning, match="became text"):
+        classes, _ = encode_labels(np.array(["a", "b", str(missing)]))
+    assert len(classes) == 3
+    assert len(encode_labels(np.array(["a", "b", missing], dtype=object))[0]) == 2
+
+
 def test_masked_cells_are_missing():
     R = np.ma.masked_array([[0.2, 0.4], [0.6, 0.8]], mask=[[0, 1], [0, 0]])
     np.testing.assert_array_equal(filled(R), [[0.2, np.nan], [0.6, 0.8]])
@@ -110,6 +119,17 @@ def test_masked_weights_and_groups_are_refused():
         check_weights(masked, y, y, classes)
     with pytest.raises(ValueError, match="groups has masked entries"):
         check_groups(masked, y)
+
+
+@pytest.mark.parametrize(
+    "groups", [["a", "b", "a"], pd.Series(["a", "b", "a"], dtype="string"), [1, 2, 1]], ids=str
+)
+def test_groups_become_arrays_that_can_be_sorted(groups):
+    checked = check_groups(groups, np.zeros(3))
+    assert checked.dtype != object
+    np.testing.assert_array_equal(checked, list(groups))
+    with pytest.raises(ValueError, match="groups has missing entries"):
+        check_groups(pd.Series([None, *groups[1:]], dtype=object), np.zeros(3))
 
 
 def test_weights_and_groups_are_copies():

@@ -1,4 +1,4 @@
-"""Predictions of base models that err together, drawn from a known posterior."""
+"""Generated predictions of base models with correlated errors and a known posterior."""
 
 from numbers import Integral, Real
 
@@ -48,26 +48,27 @@ def make_predictions(
     missing_pattern="cells",
     random_state=None,
 ):
-    """Draw out-of-fold predictions of base models that err together, with the true posterior.
+    """Generate out-of-fold predictions of base models with correlated errors, and the true posterior.
 
     With K classes, models u of families g(u), and N for independent standard normal draws::
 
       (1) log-odds      eta_ik = c_k + signal N_ik / sqrt(2); c gives the classes their `weights`
       (2) labels        y_i ~ softmax(eta_i), the `posterior`
-      (3) difficulty    h_i = exp(difficulty N_i - difficulty^2), so that E h_i^2 = 1; the same for
-      all models (4) errors        e_uik = h_i (sqrt(between) N_ik + sqrt(within - between) N_g(u)ik
-      + sqrt(1 - within) s_u N_uik),
-                        s_u = exp(skill_spread N_u): errors of all models, of the family, and of the
-                        model itself
-      (5) what u sees   z_uik = eta_ik + noise e_uik / sqrt(2);  skill_u = signal^2 / (signal^2 + noise_u^2),
+      (3) difficulty    h_i = exp(difficulty N_i - difficulty^2), so that E h_i^2 = 1; the same
+                        for all models
+      (4) errors        e_uik = h_i (sqrt(between) N_ik + sqrt(within - between) N_g(u)ik
+                                     + sqrt(1 - within) s_u N_uik), s_u = exp(skill_spread N_u):
+                        errors of all models, of the family, and of the model itself
+      (5) observation   z_uik = eta_ik + noise e_uik / sqrt(2);
+                        skill_u = signal^2 / (signal^2 + noise_u^2),
                         noise_u^2 = noise^2 (within + (1 - within) s_u^2)
-      (6) what u says   r_ui = softmax(slope_u kappa_u (c + skill_u (z_ui - c)) + shift_u),
+      (6) prediction    r_ui = softmax(slope_u kappa_u (c + skill_u (z_ui - c)) + shift_u),
                         slope_u = exp(miscalibration N_u),  shift_uk = miscalibration N_uk / sqrt(2)
 
     In (6), skill_u shrinks z to the mean of eta given z, and kappa_u = (1 + pi signal^2 (1 -
-    skill_u) / 8)^(-1/2) leads on to the mean probability (MacKay 1992): without `miscalibration`
+    skill_u) / 8)^(-1/2) leads to the mean probability (MacKay 1992): without `miscalibration`
     and `difficulty` each model is calibrated, up to the approximation behind kappa. A slope above 1
-    is over-confidence; so is what difficulty does to hard instances.
+    means overconfidence, and so does difficulty for hard instances.
 
     Errors of all models do not average out, so the plain average stays well short of the posterior,
     and no contrast of models cancels them. Errors of a family average out over families only, and
@@ -110,7 +111,7 @@ def make_predictions(
         instances, as when models need a modality that not every instance has. Both leave instances
         without a prediction if `missing` is large.
     random_state : int, RandomState instance or None, default=None
-        Seed. None takes fresh entropy and leaves NumPy's global generator alone.
+        Seed. None takes new entropy and leaves NumPy's global generator alone.
 
     Returns
     -------

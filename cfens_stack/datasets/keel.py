@@ -47,7 +47,7 @@ def load_keel(name, *, collection="imbalanced", as_frame=False):
         KEEL's imbalanced sets have two classes; the other collection has two and more.
     as_frame : bool, default=False
         If True, `data` is a pandas DataFrame in which nominal attributes have a category dtype. If
-        False, it is a float array in which each nominal attribute is replaced by one 0/1 column a
+        False, it is a float array in which each nominal attribute is replaced by one 0/1 column per
         category.
 
     Returns
@@ -136,10 +136,10 @@ def list_keel(collection="imbalanced", *, min_positives=0, min_classes=2):
     ----------
     collection : {"imbalanced", "balanced"}, default="imbalanced"
     min_positives : int, default=0
-        Keep sets whose smallest class has at least so many rows. The first call that filters reads
-        every set of the collection, about a second.
+        Keep sets whose smallest class has at least this many rows. The first call that filters
+        reads every set of the collection, in about a second.
     min_classes : int, default=2
-        Keep sets of at least so many classes; 3 for the several-class sets of the "balanced"
+        Keep sets with at least this many classes; 3 for the several-class sets of the "balanced"
         collection.
 
     Returns

@@ -1,4 +1,4 @@
-"""How the objective and its parts came down."""
+"""How the objective and its parts decreased."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ STYLES = {"objective": "o-", "reconstruction": "s--", "supervision": "^:"}
 class ConvergenceDisplay:
     """The objective and its parts by step of the training, each above the lowest value it reached.
 
-    Under ALS reconstruction has a point before each sweep and one after the last; supervision has
+    Under ALS reconstruction has a point before each sweep and one after the last. Supervision has
     one for each step of the aggregator, which comes afterwards.
 
     Parameters
@@ -48,8 +48,7 @@ class ConvergenceDisplay:
         return cls(history=dict(ensemble.history_), converged=ensemble.converged_)
 
     def plot(self, ax=None):
-        """Draw a line a part, on a log scale, on which the lowest value itself has no place; needs
-        matplotlib.
+        """Draw one line per part on a log scale, without the lowest value itself; needs matplotlib.
 
         Parameters
         ----------

@@ -1,13 +1,13 @@
-"""Where the meta-learner changes the average's mind, and whether it is right."""
+"""Where the meta-learner decides differently from the plain average, and whether it is right."""
 
 import numpy as np
+from sklearn.utils import check_consistent_length
 
-from cfens_stack.display.source import class_probabilities, ensemble_of, new_axes
-from cfens_stack.validation import encode_labels
+from cfens_stack.display.source import class_probabilities, new_axes, predictions_for
+from cfens_stack.validation import class_codes
 
-LOWEST = (
-    1e-3  # the average of certain models may be 0 for the truth, whose log loss would be infinite
-)
+# The average of certain models may be 0 for the truth, whose log loss would be infinite.
+LOWEST = 1e-3
 
 
 class DisagreementDisplay:
@@ -39,24 +39,26 @@ class DisagreementDisplay:
         self.right = right
 
     @classmethod
-    def from_estimator(cls, estimator, R, y):
+    def from_estimator(cls, estimator, X, y):
         """Compare a fitted estimator with the plain average on rows that it was not fitted on.
 
         Parameters
         ----------
         estimator : CFEnsemble, trainer, CFEnsembleSearch or StackingPipeline
-        R : array-like of shape (n, m)
-            Predictions of the base models, NaN where missing. Rows without any are left out.
+        X : array-like of shape (n, p)
+            Of a pipeline the features, for which it predicts; else predictions of the base models,
+            NaN where missing. Rows without any prediction are left out.
         y : array-like of shape (n,)
             Class labels; rows without one are left out.
         """
-        ensemble, _ = ensemble_of(estimator)
-        R = np.asarray(R, dtype=np.float64)
-        found, codes = encode_labels(y)
+        ensemble, R = predictions_for(estimator, X)
+        codes = class_codes(y, estimator.classes_)
+        check_consistent_length(R, codes)
         P = class_probabilities(ensemble, R)
         rows = np.flatnonzero((codes >= 0) & np.isfinite(P).all(axis=2).any(axis=1))
-        truth = np.searchsorted(estimator.classes_, found)[codes[rows]]
-        return cls._from_probabilities(P[rows], ensemble.predict_proba(R[rows]), truth)
+        if not len(rows):
+            raise ValueError("No row has both a label and a prediction: nothing can be compared.")
+        return cls._from_probabilities(P[rows], ensemble.predict_proba(R[rows]), codes[rows])
 
     @classmethod
     def _from_probabilities(cls, P, p, truth):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cfens_stack.display.source import column_names, ensemble_of, new_axes
+from cfens_stack.display.source import column_names, ensemble_of, new_axes, plain
 from cfens_stack.ensemble.aggregator import column_weights
 
 
@@ -10,7 +10,7 @@ class LatentSpaceDisplay:
     """The base models in latent space, sized by their weight in the aggregator.
 
     Models whose predictions move together lie in the same direction from the origin; the distance
-    is how far they vary.
+    from it is how far they vary.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class LatentSpaceDisplay:
         heights = spread(y)
         for place, name, height in zip(self.factors, self.names, heights, strict=True):
             ax.annotate(
-                name,
+                plain(name),
                 place,
                 xytext=(x.max() + 0.12 * span, height),
                 va="center",

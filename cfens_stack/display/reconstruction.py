@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cfens_stack.display.source import ensemble_of, new_axes
+from cfens_stack.display.source import new_axes, predictions_for
+from cfens_stack.validation import filled
 
 MISSING_AT = -0.06  # left of every probability
 
@@ -10,9 +11,9 @@ MISSING_AT = -0.06  # left of every probability
 class ReconstructionDisplay:
     """Reconstruction of each cell against its prediction, missing cells marked.
 
-    Distance from the diagonal is what the factorisation takes for noise of the single model.
-    Missing cells stand in a strip on the left; where their true predictions are known, because they
-    were hidden for a test, at those.
+    The distance from the diagonal is what the factorisation treats as noise of the single model.
+    Missing cells are drawn in a strip on the left, or at their true predictions where these are
+    known because they were hidden for a test.
 
     Parameters
     ----------
@@ -38,25 +39,32 @@ class ReconstructionDisplay:
         self.rmse_missing = root_mean_square((predicted - reconstructed)[missing])
 
     @classmethod
-    def from_estimator(cls, estimator, R, R_complete=None):
-        """Reconstruct R with a fitted estimator.
+    def from_estimator(cls, estimator, X, R_complete=None):
+        """Reconstruct predictions with a fitted estimator.
 
         Parameters
         ----------
         estimator : CFEnsemble, trainer, CFEnsembleSearch or StackingPipeline
-        R : array-like of shape (n, m)
-            Predictions of the base models, NaN where missing.
+        X : array-like of shape (n, p)
+            Of a pipeline the features, for which it predicts, or its `oof_`; else predictions of
+            the base models, NaN where missing.
         R_complete : array-like of shape (n, m), default=None
-            The same with the missing cells known, to see how well they are filled.
+            The predictions with the missing cells known, to see how well they are filled.
         """
-        ensemble, _ = ensemble_of(estimator)
-        R = np.asarray(R, dtype=np.float64)
-        predicted = R if R_complete is None else np.asarray(R_complete, dtype=np.float64)
+        ensemble, R = predictions_for(estimator, X)
+        predicted = R if R_complete is None else np.asarray(filled(R_complete), dtype=np.float64)
         if predicted.shape != R.shape:
             raise ValueError(
-                f"R_complete has shape {predicted.shape}, but R has {R.shape}: pass the same cells."
+                f"R_complete has shape {predicted.shape}, but the predictions have {R.shape}: pass "
+                "the same cells."
             )
-        return cls(predicted=predicted, reconstructed=ensemble.reconstruct(R), missing=np.isnan(R))
+        seen = np.isfinite(R)
+        if not np.allclose(predicted[seen], R[seen]):
+            raise ValueError(
+                "R_complete differs from the predictions where these are not missing: pass the same "
+                "rows and columns, with the missing cells known."
+            )
+        return cls(predicted=predicted, reconstructed=ensemble.reconstruct(R), missing=~seen)
 
     def plot(self, ax=None, max_cells=5000):
         """Draw the cells; needs matplotlib.

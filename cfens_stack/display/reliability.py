@@ -1,19 +1,22 @@
 """Reliability diagram before and after the posterior correction, equation (7)."""
 
 from copy import copy
+from itertools import cycle
 
 import numpy as np
 from sklearn.calibration import CalibrationDisplay, calibration_curve
 from sklearn.metrics import log_loss
+from sklearn.utils import check_consistent_length
 
-from cfens_stack.display.source import ensemble_of, new_axes
+from cfens_stack.display.source import new_axes, predictions_for
+from cfens_stack.validation import class_codes
 
 STYLES = ("s--", "o-", "^:", "d-.")
 
 
 class ReliabilityDisplay:
-    """Share of a class among rows of like probability, against that probability, for several
-    predictions of a row.
+    """Share of a class among rows of similar probability, against that probability, for several
+    predictions.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ class ReliabilityDisplay:
         self.log_losses = log_losses
 
     @classmethod
-    def from_estimator(cls, estimator, R, y, *, pos_label=None, n_bins=10, strategy="quantile"):
+    def from_estimator(cls, estimator, X, y, *, pos_label=None, n_bins=10, strategy="quantile"):
         """Probabilities as trained and at the training prevalence, on rows that the estimator was
         not fitted on.
 
@@ -44,17 +47,18 @@ class ReliabilityDisplay:
         Parameters
         ----------
         estimator : CFEnsemble, trainer, CFEnsembleSearch or StackingPipeline
-        R : array-like of shape (n, m)
-            Predictions of the base models.
+        X : array-like of shape (n, p)
+            Of a pipeline the features, for which it predicts; else predictions of the base models,
+            NaN where missing.
         y : array-like of shape (n,)
-            Class labels.
+            Class labels; rows without one are left out.
         pos_label : label, default=None
             The class whose probability is shown; None: the second of two. More than two need it.
         n_bins, strategy
             See `sklearn.calibration.calibration_curve`; "quantile" bins hold equally many rows,
             which suits rare classes.
         """
-        ensemble, _ = ensemble_of(estimator)
+        ensemble, R = predictions_for(estimator, X)
         classes = estimator.classes_
         if pos_label is None:
             if len(classes) > 2:
@@ -62,18 +66,21 @@ class ReliabilityDisplay:
                     f"There are {len(classes)} classes: pass pos_label, one of {classes.tolist()}."
                 )
             pos_label = classes[1]
-        if pos_label not in classes:
+        if pos_label not in classes.tolist():
             raise ValueError(
                 f"pos_label={pos_label!r} is not a class: pass one of {classes.tolist()}."
             )
-        column = int(np.flatnonzero(classes == pos_label)[0])
+        column = classes.tolist().index(pos_label)
+        codes = class_codes(y, classes)
+        check_consistent_length(R, codes)
+        R, codes = R[codes >= 0], codes[codes >= 0]
         words = {"weighted": "as trained", "natural": "at the training prevalence"}
         probabilities = {
             word: copy(ensemble).set_params(posterior=posterior).predict_proba(R)[:, column]
             for posterior, word in words.items()
         }
         return cls.from_predictions(
-            np.asarray(y) == pos_label, probabilities, n_bins=n_bins, strategy=strategy
+            codes == column, probabilities, n_bins=n_bins, strategy=strategy
         )
 
     @classmethod
@@ -85,11 +92,17 @@ class ReliabilityDisplay:
         y : array-like of shape (n,)
             True or 1 where the row is of the class.
         probabilities : dict of str to array-like of shape (n,)
-            Up to four predictions by name.
+            Predictions by name.
         n_bins, strategy
             See `sklearn.calibration.calibration_curve`.
         """
-        y = np.asarray(y).astype(int)
+        y = np.asarray(y)
+        if not np.isin(y, [0, 1]).all():
+            raise ValueError(
+                "y holds values other than True, False, 1 and 0: pass where the rows are of the "
+                "class, such as y == 'fraud'."
+            )
+        y = y.astype(int)
         probabilities = {name: np.asarray(p, dtype=np.float64) for name, p in probabilities.items()}
         curves = {
             name: calibration_curve(y, p, n_bins=n_bins, strategy=strategy)
@@ -111,7 +124,7 @@ class ReliabilityDisplay:
         display : ReliabilityDisplay
         """
         ax = new_axes(ax)
-        for (name, (share, mean)), style in zip(self.curves.items(), STYLES, strict=False):
+        for (name, (share, mean)), style in zip(self.curves.items(), cycle(STYLES), strict=False):
             label = f"{name}, log loss {self.log_losses[name]:.4f}"
             shown = CalibrationDisplay(share, mean, self.probabilities[name], estimator_name=label)
             line = {

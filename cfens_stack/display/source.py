@@ -1,9 +1,16 @@
-"""What the displays share: the fitted ensemble behind an estimator, names and weights of its
-columns, matplotlib.
+"""What the displays share: the fitted ensemble behind an estimator, the predictions that it takes,
+names of its columns, matplotlib.
 """
 
+import warnings
+from copy import copy
+
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from cfens_stack.validation import filled
+
+TOLERANCE = 1e-3  # of probabilities: rounding beyond 0 and 1
 
 
 def ensemble_of(estimator):
@@ -31,14 +38,104 @@ def ensemble_of(estimator):
     return estimator, names
 
 
+def predictions_for(estimator, X):
+    """The fitted ensemble behind an estimator and the prediction matrix that it takes, checked.
+
+    Parameters
+    ----------
+    estimator : CFEnsemble, trainer, CFEnsembleSearch or StackingPipeline
+    X : array-like of shape (n, p)
+        Of a pipeline the features, for which it predicts, or its `oof_`; else predictions.
+
+    Returns
+    -------
+    ensemble : CFEnsemble or trainer
+        Takes R without column names, which have been checked here.
+    R : ndarray of shape (n, m)
+
+    Raises
+    ------
+    ValueError
+        If X has another number of columns, other names, or values that are no probabilities though
+        the ensemble was fitted on those.
+    """
+    ensemble, _ = ensemble_of(estimator)
+    if hasattr(estimator, "base_predictions"):
+        R = X if _holds_predictions(X, estimator) else estimator.base_predictions(X)
+        R = np.asarray(filled(R), dtype=np.float64)
+    else:
+        R = _checked(filled(X), estimator, ensemble)
+    _refuse_features(R, ensemble)
+    ensemble = copy(ensemble)
+    vars(ensemble).pop("feature_names_in_", None)
+    return ensemble, R
+
+
+def _holds_predictions(X, pipeline):
+    """Whether X is the `oof_` of a pipeline, or like it, and not the features that are expected.
+
+    By the number of columns; where both have the same, by their names and by the values of `oof_`.
+    A warning says so where X may be either.
+    """
+    m, p = pipeline.oof_.shape[1], pipeline.n_features_in_
+    shape = np.shape(X)
+    if len(shape) != 2 or shape[1] != m:
+        return False
+    names = [name for name in getattr(X, "columns", []) if isinstance(name, str)]
+    if names:
+        return names == list(pipeline.get_feature_names_out())
+    if p != m:
+        return True
+    try:
+        values = np.asarray(filled(X)).astype(np.float64)
+    except (TypeError, ValueError):
+        return False  # text, or a sparse matrix
+    if np.array_equal(values, pipeline.oof_, equal_nan=True):
+        return True
+    if not ((values < 0) | (values > 1)).any():
+        warnings.warn(
+            f"X has {m} columns with values in [0, 1], which may be the features of this pipeline "
+            "or predictions of its base models. They are taken for features. Pass features: the "
+            "display lets the pipeline predict.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return False
+
+
+def _checked(R, estimator, ensemble):
+    """R as floats, if its columns are those that an ensemble or search was fitted on."""
+    shape, m = np.shape(R), ensemble.n_features_in_
+    if len(shape) == 2 and shape[1] != m:
+        raise ValueError(
+            f"The ensemble was fitted on {m} columns of predictions, but got {shape[1]}. Pass the "
+            "predictions of the same base models. If these are features, pass a StackingPipeline, "
+            "or the predictions that its base_predictions makes of them."
+        )
+    return validate_data(estimator, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+
+
+def _refuse_features(R, ensemble):
+    """Predictions of a fit on probabilities stay within [0, 1]; features hardly do."""
+    outside = np.abs(R - 0.5) > 0.5 + TOLERANCE
+    if ensemble.layout_ != "scores" and outside.any():
+        raise ValueError(
+            f"The ensemble was fitted on probabilities, but {outside.sum()} cells lie outside "
+            f"[0, 1], the first of value {R[outside][0]:g}. Pass the predictions of the base "
+            "models. If these are features, pass a StackingPipeline, or the predictions that its "
+            "base_predictions makes of them."
+        )
+
+
 def column_names(ensemble, names):
-    """`names`, one a column; None takes `feature_names_in_`, or numbers."""
+    """`names`, one for each column; None takes `feature_names_in_`, or numbers."""
     m = ensemble.n_features_in_
     if names is None:
         names = getattr(ensemble, "feature_names_in_", range(m))
     if len(names) != m:
         raise ValueError(
-            f"names has {len(names)} entries, but the estimator has {m} columns: pass one a column."
+            f"names has {len(names)} entries, but the estimator has {m} columns: pass one per "
+            "column."
         )
     return [str(name) for name in names]
 
@@ -69,6 +166,11 @@ def class_probabilities(ensemble, R):
         )
     P = np.asarray(R, dtype=np.float64)[:, layout.columns].reshape(len(R), -1, layout.n_outputs)
     return np.concatenate([1.0 - P, P], axis=2) if layout.n_outputs == 1 else P
+
+
+def plain(text):
+    """Text that matplotlib writes as it stands, and does not read as a formula."""
+    return text.replace("$", r"\$")
 
 
 def new_axes(ax):

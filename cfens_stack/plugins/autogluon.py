@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import NotFittedError
 
-from cfens_stack.plugins.ensembles import fresh
+from cfens_stack.plugins.ensembles import clone_for_adapter
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +70,8 @@ class PredictorEnsemble:
                 "PredictorEnsemble stacks classifiers; problem_type is "
                 f"{self.predictor.problem_type!r}."
             )
-        has_holdout = (
-            self.predictor._trainer.has_val
-        )  # what predict_proba_multi(None) itself goes by
+        # What predict_proba_multi(None) itself goes by.
+        has_holdout = self.predictor._trainer.has_val
         self.rows_ = "holdout" if has_holdout else "out-of-fold"
         self.models_ = self._choose_models()
         _, y = self.predictor.load_data_internal("val" if has_holdout else "train", return_X=False)
@@ -87,7 +86,7 @@ class PredictorEnsemble:
             len(self.R_),
             self.models_,
         )
-        self.ensemble_ = fresh(self.ensemble, len(self.classes_)).fit(self.R_, self.y_)
+        self.ensemble_ = clone_for_adapter(self.ensemble, len(self.classes_)).fit(self.R_, self.y_)
         return self
 
     def predict_proba(self, data):
@@ -141,7 +140,7 @@ class PredictorEnsemble:
         return list(self.models)
 
     def _predictions(self, data):
-        """R with named columns; of two classes the second alone."""
+        """R with named columns; with two classes, only that of the second."""
         of_model = self.predictor.predict_proba_multi(data, models=self.models_)
         if len(self.classes_) == 2:
             return pd.DataFrame({m: of_model[m][self.classes_[1]] for m in self.models_})

@@ -27,7 +27,7 @@ class CFEnsembleModel(AbstractModel):
     _default_ag_args_ensemble_extra = {"use_orig_features": "never", "max_base_models_per_type": 0}
     _default_auxiliary_params_extra = {
         "get_features_kwargs": {"required_special_types": [S_STACK]},
-        "drop_unique": False,  # a constant column of one class would take the others out of step
+        "drop_unique": False,  # a constant column has to stay, or the others shift
     }
 
     def _fit(self, X, y, sample_weight=None, **kwargs):

@@ -1,5 +1,5 @@
-"""What the adapters fit: a copy of the ensemble that the user passed, told how its columns
-stand.
+"""What the adapters fit: a clone of the ensemble that the user passed, with the layout that they
+pass.
 """
 
 from sklearn.base import clone
@@ -7,11 +7,11 @@ from sklearn.base import clone
 from cfens_stack.ensemble.estimators import CFEnsemble
 
 
-def fresh(ensemble, n_classes):
+def clone_for_adapter(ensemble, n_classes):
     """A clone of `ensemble`, or `CFEnsemble()` for None, with layout="auto" replaced by what
     adapters pass.
 
-    Of two classes that is one column a model, else one a class, model by model. A
+    With two classes that is one column per model, else K columns per model, model by model. A
     `CFEnsembleSearch` has the layout in its `estimator`; without one it reads the columns itself.
     """
     ensemble = CFEnsemble() if ensemble is None else clone(ensemble)

@@ -4,6 +4,8 @@ import numpy as np
 
 from cfens_stack.validation import is_missing, warn_user
 
+ENOUGH_ROWS = 10
+
 
 def warn_of_other_columns(where, R, y, names):
     """Name them, in a warning at the line that called the caller.
@@ -47,11 +49,13 @@ def _numbers_rows(r):
 
 
 def _tells(r, y):
-    """Whether a column of two values is a copy of labels of two classes."""
+    """Whether a column of two values is a copy of labels of two classes, in more rows than chance
+    may explain.
+    """
     labelled = ~is_missing(y)
     r, y = r[labelled], y[labelled].astype(str)
     values, classes = np.unique(r), np.unique(y)
-    if len(values) != 2 or len(classes) != 2 or np.isnan(r).any():
+    if len(r) < ENOUGH_ROWS or len(values) != 2 or len(classes) != 2 or np.isnan(r).any():
         return False
     codes, truth = r == values[1], y == classes[1]
     return bool((codes == truth).all() or (codes != truth).all())

@@ -39,7 +39,8 @@ class PredictionTable:
             else f"{1 - is_missing(self.y).mean():.1%} of rows labelled"
         )
         n, m = self.R.shape
-        return f"{n} rows, {m} model columns, {np.isnan(self.R).mean():.1%} of cells missing, {labelled}"
+        missing = f"{np.isnan(self.R).mean():.1%} of cells missing"
+        return f"{n} rows, {m} model columns, {missing}, {labelled}"
 
 
 def read_predictions(table, *, label=None, weight=None, fold=None, id=None, ignore=(), models=None):
@@ -94,11 +95,10 @@ def read_predictions(table, *, label=None, weight=None, fold=None, id=None, igno
     ...     print(read_predictions(path, label="y"))
     3 rows, 2 model columns, 16.7% of cells missing, 66.7% of rows labelled
     """
-    ignore = [ignore] if isinstance(ignore, str) else list(ignore)
     parts = [name for name in (label, weight, fold, id) if name is not None]
     where, frame = open_table(table, parts)
-    others = [*parts, *ignore]
-    taken = [name for name in frame if name not in others] if models is None else list(models)
+    others = [*parts, *_listed(ignore)]
+    taken = [name for name in frame if name not in others] if models is None else _listed(models)
     _check_names(where, frame, taken, others)
     weights = None if weight is None else _numbers(where, frame, weight)
     if weights is not None and not ((weights >= 0) & np.isfinite(weights)).all():
@@ -117,6 +117,10 @@ def read_predictions(table, *, label=None, weight=None, fold=None, id=None, igno
         model_names=[str(name) for name in taken],
         ids=None if id is None else _labels(frame[id]),
     )
+
+
+def _listed(names):
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _check_names(where, frame, models, others):
@@ -149,7 +153,7 @@ def _numbers(where, frame, name):
 
 
 def _labels(column):
-    """A column as an array; of its own types with gaps pandas itself would make floats."""
+    """A column as an array; pandas itself would make floats of its own types with gaps."""
     own = not isinstance(column.dtype, np.dtype)
     objects = own and (column.dtype.kind == "O" or column.isna().any())
     return column.astype(object).to_numpy() if objects else column.to_numpy()

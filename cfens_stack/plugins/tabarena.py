@@ -1,9 +1,11 @@
 """TabArena and TabRepo: CFEnsemble as an ensembler of their simulation."""
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 
-from cfens_stack.plugins.ensembles import fresh
+from cfens_stack.plugins.ensembles import clone_for_adapter
 from cfens_stack.plugins.tabrepo_files import prediction_matrix
+from cfens_stack.validation import encode_labels, filled
 
 
 class TabArenaEnsembler:
@@ -55,10 +57,21 @@ class TabArenaEnsembler:
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If labels are no class codes, or are of one class only.
         """
-        labels = np.asarray(labels)
-        self.classes_ = np.unique(labels[np.isfinite(labels)]).astype(int)
-        self.ensemble_ = fresh(self.ensemble, len(self.classes_)).fit(
+        n_classes = 2 if np.ndim(predictions) == 2 else np.shape(predictions)[2]
+        classes, _ = encode_labels(labels)
+        if not set(classes.tolist()) <= set(range(n_classes)):
+            raise ValueError(
+                f"labels hold {classes.tolist()}, but the predictions are of {n_classes} classes: "
+                f"pass class codes 0 to {n_classes - 1}, NaN where unknown."
+            )
+        self.classes_ = classes.astype(int)
+        self.ensemble_ = clone_for_adapter(self.ensemble, len(self.classes_)).fit(
             self._matrix(predictions), labels
         )
         self.weights_ = np.full(len(predictions), np.nan)
@@ -68,6 +81,8 @@ class TabArenaEnsembler:
         """Probabilities of shape (n,), class 1, if the predictions are (m, n); else of shape (n,
         K).
         """
+        if not hasattr(self, "ensemble_"):
+            raise NotFittedError("This TabArenaEnsembler is not fitted yet: call fit first.")
         P = self.ensemble_.predict_proba(self._matrix(predictions))
         if np.ndim(predictions) == 2:
             return P[:, 1]
@@ -93,7 +108,7 @@ class TabArenaEnsembler:
         return {}
 
     def _matrix(self, predictions):
-        P = np.asarray(predictions, dtype=np.float64)
+        P = np.asarray(filled(predictions), dtype=np.float64)
         if P.ndim == 3 and P.shape[2] > len(self.classes_):
             P = P[:, :, self.classes_]
             total = P.sum(axis=2, keepdims=True)

@@ -10,8 +10,9 @@ SUFFIXES = (".csv", ".parquet", ".pq", ".npz")
 
 
 def open_table(table, parts):
-    """What errors call the table, and the table as a pandas frame; of an npz file the arrays `parts`
-    beside R.
+    """What errors call the table, and the table as a pandas frame.
+
+    `parts` names the arrays of an npz file that are wanted beside R.
     """
     if hasattr(table, "columns"):
         if not hasattr(table, "iloc"):  # polars
@@ -38,8 +39,18 @@ def _read_frame(path):
         return pandas.read_parquet(path, engine="pyarrow")
     # From pandas 3.1 on this is the default, and the argument deprecated.
     exact = tuple(map(int, pandas.__version__.split(".")[:2])) >= (3, 1)
-    frame = pandas.read_csv(path, **({} if exact else {"float_precision": "round_trip"}))
-    names = pandas.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).iloc[0]
+    try:
+        frame = pandas.read_csv(path, **({} if exact else {"float_precision": "round_trip"}))
+        names = pandas.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).iloc[0]
+    except ValueError as error:  # of which pandas' own errors and UnicodeDecodeError are some
+        raise ValueError(
+            f"{path} cannot be read as CSV (comma-separated, UTF-8): {error}"
+        ) from error
+    if not isinstance(frame.index, pandas.RangeIndex):  # the names would belong to other columns
+        raise ValueError(
+            f"{path} has more values in a row than names in its first line: give the first column "
+            "a name too, and write decimals with a point."
+        )
     return frame.set_axis(names.tolist(), axis=1)  # read_csv makes a, a.1 of two columns called a
 
 

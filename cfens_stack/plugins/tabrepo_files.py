@@ -10,8 +10,8 @@ from cfens_stack.plugins.table_files import needed
 
 
 def prediction_matrix(predictions):
-    """R (n, m) or (n, m K), model-major, from predictions (m, n) or (m, n, K); of two classes the
-    second alone.
+    """R (n, m) or (n, m K), model-major, from predictions (m, n) or (m, n, K); with two classes
+    only the second.
     """
     P = np.asarray(predictions, dtype=np.float64)
     if P.ndim == 2:
@@ -44,14 +44,14 @@ def read_task(path, split="val", models=None):
     Returns
     -------
     PredictionTable
-        Two classes: one column a model, the probability of class 1. K classes: K columns a model,
-        named model=class. `y` is None without a file of labels.
+        Two classes: one column per model, the probability of class 1. K classes: K columns per
+        model, named model=class. `y` is None without a file of labels.
 
     Raises
     ------
     FileNotFoundError
     ValueError
-        Unknown split or model; a file whose size is not the one that metadata.json states.
+        Unknown split or model; a metadata.json that cannot be read, or that the files do not fit.
     """
     path = Path(path)
     if split not in ("val", "test"):
@@ -60,34 +60,53 @@ def read_task(path, split="val", models=None):
         raise FileNotFoundError(
             f"{path} holds no metadata.json; list_tasks finds the folders that do."
         )
-    metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
-    models = metadata["models"] if models is None else list(models)
-    absent = [name for name in models if name not in metadata["models"]]
+    stated, shape, dtype = _read_metadata(path, split)
+    models = [models] if isinstance(models, str) else list(stated if models is None else models)
+    absent = [name for name in models if name not in stated]
     if absent:
-        raise ValueError(f"{path} has no predictions of {absent}; it has {metadata['models']}.")
-    shape = tuple(metadata[f"pred_{split}_shape"])
+        raise ValueError(f"{path} has no predictions of {absent}; it has {stated}.")
     file = path / f"pred-{split}.dat"
-    expected = int(np.prod(shape)) * np.dtype(metadata["dtype"]).itemsize
+    expected = int(np.prod(shape)) * dtype.itemsize
     if file.stat().st_size != expected:
         raise ValueError(
             f"{file} has {file.stat().st_size} bytes; by metadata.json {shape} takes {expected}."
         )
-    stored = np.memmap(file, dtype=metadata["dtype"], mode="r", shape=shape)
-    R = prediction_matrix(stored[[metadata["models"].index(name) for name in models]])
+    stored = np.memmap(file, dtype=dtype, mode="r", shape=shape)
+    R = prediction_matrix(stored[[stated.index(name) for name in models]])
     names = (
         models
         if R.shape[1] == len(models)
         else [f"{name}={k}" for name in models for k in range(shape[2])]
     )
     return PredictionTable(
-        R=R, y=_read_labels(path, split), sample_weight=None, folds=None, model_names=names
+        R=R, y=_read_labels(path, split, len(R)), sample_weight=None, folds=None, model_names=names
     )
 
 
-def _read_labels(path, split):
+def _read_metadata(path, split):
+    """Names of the models, shape and dtype of the predictions."""
+    try:
+        metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
+        models, shape = list(metadata["models"]), tuple(metadata[f"pred_{split}_shape"])
+        dtype = np.dtype(metadata["dtype"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path / 'metadata.json'} does not state models, pred_{split}_shape and dtype: "
+            f"{error!r}"
+        ) from error
+    if dtype.kind != "f" or len(shape) not in (2, 3) or shape[0] != len(models):
+        raise ValueError(
+            f"{path / 'metadata.json'} states {len(models)} models and predictions of shape "
+            f"{shape} and type {dtype}; expected are floats of shape (m, n) or (m, n, K) for m models."
+        )
+    return models, shape, dtype
+
+
+def _read_labels(path, split, n):
     path = path / f"label-{split}.csv.zip"
-    return (
-        needed("pandas").read_csv(path, index_col=0).iloc[:, 0].to_numpy()
-        if path.is_file()
-        else None
-    )
+    if not path.is_file():
+        return None
+    y = needed("pandas").read_csv(path, index_col=0).iloc[:, 0].to_numpy()
+    if len(y) != n:
+        raise ValueError(f"{path} has {len(y)} labels for {n} rows of predictions.")
+    return y

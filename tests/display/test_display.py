@@ -1,6 +1,7 @@
 """Pictures are tested on their data, not their pixels; each is drawn once, and its legends read."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
@@ -69,6 +70,16 @@ def test_latent_space_labels_every_model(meta, axes):
     assert [text.get_text() for text in display.ax_.texts] == list("012345")
 
 
+def test_names_are_no_formulas(meta, data, axes):
+    names = ["$a^$", "b$", "c_{", "d", "e", "f"]
+    latent = LatentSpaceDisplay.from_estimator(meta, names=names).plot(axes)
+    latent.ax_.figure.canvas.draw()
+    trust = TrustDisplay.from_estimator(meta, data.R, data.y, n_bootstrap=1, names=names)
+    axes.clear()
+    trust.plot(axes).ax_.figure.canvas.draw()
+    assert trust.names == names
+
+
 def test_latent_space_shows_negative_weights_in_white(axes):
     display = LatentSpaceDisplay(
         factors=np.eye(3)[:, :2], weights=np.array([1.0, -0.5, 0.0]), names=list("abc")
@@ -103,6 +114,150 @@ def test_a_pipeline_is_looked_through_and_gives_the_names():
     )
     p = stack.meta_.predict_proba(stack.oof_)[:, 1]
     assert curve.log_losses["at the training prevalence"] == pytest.approx(log_loss(y, p))
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Features, labels in words of which some are missing, and a pipeline fitted on the first 200
+    rows.
+    """
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4))
+    y = np.array(["no", "yes"], dtype=object)[(X[:, 0] + rng.normal(size=300) > 0.5).astype(int)]
+    y[::20] = None
+    models = [("bayes", GaussianNB()), ("tree", DecisionTreeClassifier(max_depth=3))]
+    return X, y, StackingPipeline(models, cv=3, random_state=0).fit(X[:200], y[:200])
+
+
+def test_displays_of_a_pipeline_take_features_as_in_scikit_learn(table):
+    X, y, stack = table
+    X, y = X[200:], y[200:]
+    R = stack.base_predictions(X)
+    shown = ReconstructionDisplay.from_estimator(stack, X)
+    np.testing.assert_array_equal(shown.predicted, R)
+    gain = DisagreementDisplay.from_estimator(stack, X, y)
+    np.testing.assert_array_equal(gain.gain, DisagreementDisplay.from_estimator(stack, R, y).gain)
+    labelled = y != None  # noqa: E711
+    np.testing.assert_array_equal(gain.right, (stack.predict(X) == y)[labelled])
+    curve = ReliabilityDisplay.from_estimator(stack, X, y, n_bins=3)
+    p = stack.predict_proba(X)[labelled, 1]
+    assert curve.log_losses["at the training prevalence"] == pytest.approx(
+        log_loss(y[labelled] == "yes", p)
+    )
+
+
+def test_trust_of_a_pipeline_refits_the_meta_learner_on_its_own_predictions(table):
+    X, y, stack = table
+    shown = [
+        TrustDisplay.from_estimator(stack, rows, y[:200], n_bootstrap=3, random_state=0)
+        for rows in (X[:200], stack.oof_)
+    ]
+    np.testing.assert_array_equal(shown[0].lower, shown[1].lower)
+    np.testing.assert_array_equal(shown[0].weights, stack.meta_.coef_)
+    codes = np.array([np.nan if label is None else label == "yes" for label in y[:200]])
+    meta = TrustDisplay.from_estimator(
+        stack.meta_, stack.oof_, codes, n_bootstrap=3, random_state=0
+    )
+    np.testing.assert_array_equal(meta.upper, shown[0].upper)
+
+
+def test_trust_refits_as_the_estimator_was_fitted(data):
+    """A callable confidence gets the labels and not their codes; rows of weight 0 stand for no
+    class.
+    """
+    seen = set()
+
+    def confidence(R, y):
+        seen.update([] if y is None else np.asarray(y).tolist())
+        return np.ones(R.shape)
+
+    words = np.array(["no", "yes"])[data.y]
+    v = np.where((data.y == 0) | (np.cumsum(data.y) <= 2), 1.0, 0.0)
+    meta = CFEnsemble(confidence=confidence).fit(data.R, words, v)
+    display = TrustDisplay.from_estimator(meta, data.R, words, v, n_bootstrap=10, random_state=0)
+    assert seen == {"no", "yes"}
+    assert np.isfinite(display.lower).all()
+
+
+def test_trust_refuses_rows_that_the_estimator_was_not_fitted_on(table, meta, data):
+    X, y, stack = table
+    with pytest.raises(ValueError, match="X has 100 rows, but the pipeline was fitted on 200"):
+        TrustDisplay.from_estimator(stack, X[200:], y[200:])
+    with pytest.raises(ValueError, match="A refit on these rows gives other weights"):
+        TrustDisplay.from_estimator(stack, X[100:], y[100:])
+    with pytest.raises(ValueError, match="A refit on these rows gives other weights"):
+        TrustDisplay.from_estimator(meta, data.R, data.y, data.y + 1.0)
+
+
+def test_as_many_features_as_base_models(table):
+    """Features then, as in scikit-learn, but for the `oof_` itself; values that may be either bring
+    a warning.
+    """
+    X, y, _ = table
+    X = X[:, :2]
+    models = [("bayes", GaussianNB()), ("tree", DecisionTreeClassifier(max_depth=3))]
+    stack = StackingPipeline(models, cv=3, random_state=0).fit(X, y)
+    R = stack.base_predictions(X)
+    np.testing.assert_array_equal(ReconstructionDisplay.from_estimator(stack, X).predicted, R)
+    kept = ReconstructionDisplay.from_estimator(stack, stack.oof_.copy()).predicted
+    np.testing.assert_array_equal(kept, stack.oof_)
+    frame = pd.DataFrame(R, columns=stack.get_feature_names_out())
+    np.testing.assert_array_equal(ReconstructionDisplay.from_estimator(stack, frame).predicted, R)
+    with pytest.warns(
+        UserWarning, match=r"2 columns with values in \[0, 1\], which may be"
+    ) as caught:
+        shown = ReconstructionDisplay.from_estimator(stack, R).predicted
+    np.testing.assert_array_equal(shown, stack.base_predictions(R))
+    assert [record.filename for record in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
+    "make", [DisagreementDisplay, ReliabilityDisplay, ReconstructionDisplay, TrustDisplay]
+)
+def test_features_where_predictions_are_expected(make, meta, data):
+    arguments = () if make is ReconstructionDisplay else (data.y,)
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="fitted on 6 columns of predictions, but got 9"):
+        make.from_estimator(meta, rng.normal(size=(400, 9)), *arguments)
+    with pytest.raises(ValueError, match=r"fitted on probabilities, but .* cells lie outside"):
+        make.from_estimator(meta, rng.normal(size=(400, 6)), *arguments)
+    names = [f"model {u}" for u in range(6)]
+    frame = pd.DataFrame(data.R, columns=names)
+    named = CFEnsemble().fit(frame, data.y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        make.from_estimator(named, frame.rename(columns={"model 0": "other"}), *arguments)
+    settings = {"n_bootstrap": 2, "random_state": 0} if make is TrustDisplay else {}
+    make.from_estimator(named, frame, *arguments, **settings)
+
+
+def test_rows_without_a_label_are_no_negatives(meta, data):
+    y = data.y.astype(float)
+    y[200:] = np.nan
+    some = ReliabilityDisplay.from_estimator(meta, data.R, y)
+    labelled = ReliabilityDisplay.from_estimator(meta, data.R[:200], data.y[:200])
+    assert some.log_losses == labelled.log_losses
+    with pytest.raises(ValueError, match="y has the label 2, which is not among the classes"):
+        ReliabilityDisplay.from_estimator(meta, data.R, data.y * 2)
+    with pytest.raises(ValueError, match="y has the label 2, which is not among the classes"):
+        DisagreementDisplay.from_estimator(meta, data.R, data.y * 2)
+
+
+def test_reliability_of_given_probabilities(axes):
+    y = np.arange(60) % 3 == 0
+    p = {f"prediction {i}": np.linspace(0.01, 0.99, 60) ** (i + 1) for i in range(5)}
+    display = ReliabilityDisplay.from_predictions(y, p, n_bins=3).plot(axes)
+    assert len(legend(display.ax_)) == 5
+    with pytest.raises(ValueError, match="y holds values other than True, False, 1 and 0"):
+        ReliabilityDisplay.from_predictions(np.where(y, "a", "b"), p)
+    with pytest.raises(ValueError, match="y holds values other than True, False, 1 and 0"):
+        ReliabilityDisplay.from_predictions(np.where(y, np.nan, 0.0), p)
+
+
+def test_masked_cells_are_missing_in_pictures(meta, data):
+    masked = np.ma.masked_invalid(data.R)
+    np.testing.assert_array_equal(
+        ReconstructionDisplay.from_estimator(meta, masked).predicted, data.R
+    )
 
 
 def test_other_meta_learners_have_no_factors(data):
@@ -170,6 +325,10 @@ def test_reconstruction_without_the_truth_has_nothing_to_compare_missing_cells_w
     assert np.isnan(ReconstructionDisplay.from_estimator(meta, data.R).rmse_missing)
     with pytest.raises(ValueError, match=r"R_complete has shape \(1, 6\)"):
         ReconstructionDisplay.from_estimator(meta, data.R, data.R[:1])
+    with pytest.raises(
+        ValueError, match="differs from the predictions where these are not missing"
+    ):
+        ReconstructionDisplay.from_estimator(meta, data.R, data.R[:, ::-1])
 
 
 def test_disagreement_compares_with_the_plain_average_of_what_is_there(meta, data, axes):

@@ -109,7 +109,7 @@ def test_labels_of_a_data_frame_keep_their_type(library):
 )
 def test_columns_that_are_hardly_predictions_bring_a_warning(extra, named):
     """A column of row numbers once became a model, and every other column scores."""
-    frame = example().assign(**extra)
+    frame = pd.concat([example().assign(**extra)] * 3)
     columns = {"label": "y", "weight": "w", "fold": "f"}
     with pytest.warns(UserWarning, match=named) as caught:
         read_predictions(frame, **columns)
@@ -119,6 +119,11 @@ def test_columns_that_are_hardly_predictions_bring_a_warning(extra, named):
         assert read_predictions(frame, **columns, **settings).model_names == ["a", "b"]
     confirmed = read_predictions(frame, **columns, models=["a", "b", name])
     assert confirmed.model_names == ["a", "b", name]
+
+
+def test_a_few_rows_may_be_told_by_chance():
+    table = read_predictions(pd.DataFrame({"a": [0.2, 0.7], "y": ["no", "yes"]}), label="y")
+    assert table.model_names == ["a"]
 
 
 def test_row_numbers_among_scores_bring_a_warning():
@@ -137,6 +142,7 @@ def test_neither_a_path_nor_a_frame():
 def test_models_are_taken_in_the_order_asked_for(tmp_path):
     table = read_predictions(str(write(tmp_path, example())), models=["b", "a"])
     assert table.model_names == ["b", "a"]
+    assert read_predictions(write(tmp_path, example()), models="b").model_names == ["b"]
     np.testing.assert_array_equal(table.R, example()[["b", "a"]].to_numpy())
     assert table.y is table.sample_weight is table.folds is None
     assert str(table).endswith("no labels")
@@ -220,6 +226,12 @@ def test_errors_name_the_column(tmp_path, change, columns, message):
             "a column without a name",
         ),  # row numbers of R's write.csv and pandas' to_csv
         ("a,b\n", "no rows"),
+        ("", "cannot be read as CSV"),
+        (
+            "a,b\n0.1,0.2,0.3\n",
+            "more values in a row than names in its first line",
+        ),  # pandas would take the first value for an index, and name the others a and b
+        ("a;b\n0,1;0,2\n", "more values in a row than names in its first line"),
     ],
 )
 def test_mistakes_of_writers(tmp_path, text, message):
@@ -242,6 +254,12 @@ def test_errors_of_npz(tmp_path, arrays, message):
     np.savez(tmp_path / "table.npz", **arrays)
     with pytest.raises(ValueError, match=message):
         read_predictions(tmp_path / "table.npz", label="y")
+
+
+def test_a_file_that_is_not_utf_8(tmp_path):
+    (tmp_path / "table.csv").write_bytes("é\n0.1\n".encode("latin1"))
+    with pytest.raises(ValueError, match=r"cannot be read as CSV .*utf-8"):
+        read_predictions(tmp_path / "table.csv")
 
 
 def test_a_column_without_a_name_may_be_the_id(tmp_path):

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss, roc_auc_score
 
 from cfens_stack import CFEnsemble, CFEnsembleSearch
@@ -21,7 +22,7 @@ MODELS = [
 ]  # the names that TabArena's artificial context knows
 
 
-def drawn(n_classes, n=400, m=2):
+def generated(n_classes, n=400, m=2):
     """Predictions (m, n) or (m, n, K), and labels."""
     data = make_predictions(n, m, n_classes=n_classes, random_state=0)
     P = data.R.T if n_classes == 2 else data.R.reshape(n, m, n_classes).transpose(1, 0, 2)
@@ -29,7 +30,7 @@ def drawn(n_classes, n=400, m=2):
 
 
 def halves(n_classes, **settings):
-    P, y = drawn(n_classes, **settings)
+    P, y = generated(n_classes, **settings)
     return (P[:, ::2], y[::2]), (P[:, 1::2], y[1::2])
 
 
@@ -74,7 +75,7 @@ def test_reads_what_is_written(tmp_path, n_classes, dtype):
 
 
 def test_two_columns_of_two_classes_and_no_labels(tmp_path):
-    P, y = drawn(2)
+    P, y = generated(2)
     folder = write_task(
         tmp_path / "adult" / "0", {"val": (np.stack([1 - P, P], axis=2), y)}, MODELS
     )
@@ -100,6 +101,47 @@ def test_what_does_not_fit_is_refused(tmp_path):
         read_task(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"models": [*MODELS, "third"]}, r"states 3 models and predictions of shape \(2, 200\)"),
+        ({"dtype": "object"}, "type object; expected are floats"),
+        ({"dtype": "floaty"}, "does not state models, pred_val_shape and dtype"),
+        ({"pred_val_shape": [2, 5, 3, 1]}, "expected are floats of shape"),
+        ({"models": None}, "does not state models"),
+    ],
+)
+def test_metadata_that_the_files_do_not_fit(tmp_path, change, message):
+    """More models than rows of the array once ended in an IndexError, fewer in other models' rows."""
+    val, test = halves(2)
+    folder = write_task(tmp_path / "adult" / "0", {"val": val, "test": test}, MODELS)
+    metadata = json.loads((folder / "metadata.json").read_text()) | change
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match=message):
+        read_task(folder)
+
+
+def test_labels_of_other_rows_are_refused(tmp_path):
+    (P, y), test = halves(2)
+    folder = write_task(tmp_path / "adult" / "0", {"val": (P, y[:-1]), "test": test}, MODELS)
+    with pytest.raises(ValueError, match="199 labels for 200 rows of predictions"):
+        read_task(folder)
+    assert read_task(folder, "test", models=MODELS[0]).model_names == MODELS[:1]
+
+
+def test_ensembler_takes_class_codes_only():
+    (P, y), (P_new, _) = halves(2, m=4)
+    ensembler = TabArenaEnsembler(problem_type="binary")
+    with pytest.raises(NotFittedError, match="call fit first"):
+        ensembler.predict_proba(P_new)
+    for labels in (y + 1, np.array(["a", "b"])[y]):
+        with pytest.raises(ValueError, match="pass class codes 0 to 1, NaN where unknown"):
+            ensembler.fit(P, labels)
+    unknown = np.array([None, *y[1:].tolist()], dtype=object)
+    p = ensembler.fit(P, unknown).predict_proba(P_new)
+    np.testing.assert_array_equal(p, ensembler.fit(P, np.r_[np.nan, y[1:]]).predict_proba(P_new))
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_ensembler_is_the_ensemble_on_the_matrix(n_classes):
     (P, y), (P_new, y_new) = halves(n_classes, m=4)
@@ -119,7 +161,7 @@ def test_ensembler_is_the_ensemble_on_the_matrix(n_classes):
 
 @pytest.mark.parametrize("estimator", [None, CFEnsemble()], ids=["no template", "template"])
 def test_search_as_ensemble(estimator):
-    P, y = drawn(2, m=4)
+    P, y = generated(2, m=4)
     search = CFEnsembleSearch(n_trials=2, cv=2, estimator=estimator, random_state=0)
     ensembler = TabArenaEnsembler(problem_type="binary", ensemble=search).fit(P, y)
     assert ensembler.ensemble_.best_estimator_.layout_ == "positive"
@@ -127,7 +169,7 @@ def test_search_as_ensemble(estimator):
 
 
 def test_a_class_without_a_label_has_probability_zero():
-    P, y = drawn(3, m=4)
+    P, y = generated(3, m=4)
     seen = y != 1
     ensembler = TabArenaEnsembler(problem_type="multiclass").fit(P[:, seen], y[seen])
     proba = ensembler.predict_proba(P)
