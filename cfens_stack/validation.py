@@ -1,8 +1,9 @@
 """Labels with missing entries, equation (9); weights and groups of rows; parts that are classes,
-not instances.
+not instances; warnings at the caller's line.
 """
 
 import sys
+import warnings
 
 import numpy as np
 from sklearn.utils import assert_all_finite, column_or_1d
@@ -10,6 +11,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
 UNLABELLED = -1
+
+# Packages whose frames stand between this one and the caller's line: host loops, and what wraps
+# a function of ours.
+BETWEEN = {"cfens_stack", "sklearn", "joblib", "optuna", "contextlib", "functools"}
 
 
 def encode_labels(y):
@@ -130,3 +135,37 @@ def refuse_classes(**parts):
             raise TypeError(
                 f"{name}={part.__name__} is a class: pass an instance, {part.__name__}(...)."
             )
+
+
+def warn_user(message, category=UserWarning):
+    """Warn at the line outside of this package, and of those that call it, that led here.
+
+    A fixed `stacklevel` is right for one way in only: a fit may be called by the user, by
+    `GridSearchCV` or through a decorator. `skip_file_prefixes` would need Python 3.12. In a worker
+    process there is no line of the user; the warning then points at the outermost frame.
+
+    Parameters
+    ----------
+    message : str
+    category : type of Warning, default=UserWarning
+    """
+    frame = sys._getframe(1)
+    while _is_between(frame) and frame.f_back is not None:
+        frame = frame.f_back
+    names = frame.f_globals
+    warnings.warn_explicit(
+        message,
+        category,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=names.get("__name__", "<string>"),
+        registry=names.setdefault("__warningregistry__", {}),  # shown once a line, as by warn()
+    )
+
+
+def _is_between(frame):
+    """Whether a frame belongs to a package that is not the user's; doctests have the module's
+    name, but are calls like a user's.
+    """
+    package = frame.f_globals.get("__name__", "").partition(".")[0]
+    return package in BETWEEN and not frame.f_code.co_filename.startswith("<doctest")

@@ -2,13 +2,21 @@
 same fit.
 """
 
+import doctest
+import linecache
+import subprocess
+import sys
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
 
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
-from cfens_stack.validation import encode_labels, is_missing
+from cfens_stack.validation import encode_labels, is_missing, warn_user
 
 CODES = [0, 1, 1, 0, -1, 1]
 SPELLINGS = {
@@ -168,3 +176,109 @@ def test_missing_among_strings_in_a_list_and_dates_is_no_class(y):
 def test_strings_mixed_with_numbers_are_refused():
     with pytest.raises(TypeError, match="y mixes strings and other types"):
         encode_labels(np.array([1, "a", 1], dtype=object))
+
+
+# Warnings at the caller's line
+
+
+def warned_at(call):
+    """The one warning of a call, and the line of the call in this file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    (record,) = caught
+    assert record.filename == __file__
+    return record, linecache.getline(__file__, record.lineno).strip()
+
+
+def from_the_package(code, **names):
+    """Run code as if a module of the package held it; its names."""
+    module = {"__name__": "cfens_stack.imagined", "warn_user": warn_user} | names
+    exec(compile(code, "imagined.py", "exec"), module)
+    return module
+
+
+def test_a_warning_points_at_the_line_that_called_the_package():
+    code = "def outer(): inner()\ndef inner(): warn_user('careful', FutureWarning)"
+    outer = from_the_package(code)["outer"]
+
+    def call():
+        outer()  # here
+
+    record, line = warned_at(call)
+    assert line == "outer()  # here"
+    assert record.category is FutureWarning
+    assert str(record.message) == "careful"
+
+
+def test_through_context_managers_and_the_loops_of_other_packages():
+    code = """
+from contextlib import contextmanager
+from functools import cached_property
+from joblib import Parallel, delayed
+
+@contextmanager
+def room():
+    warn_user("careful")
+    yield
+
+def inside():
+    with room():
+        pass
+
+class Lazy:
+    @cached_property
+    def value(self):
+        inside()
+
+def looped():
+    Parallel(n_jobs=1)(delayed(getattr)(Lazy(), name) for name in ["value"])
+"""
+    looped = from_the_package(code)["looped"]
+    record, line = warned_at(lambda: looped())  # looped
+    assert line.endswith("# looped")
+    assert record.category is UserWarning
+
+
+def test_through_a_search_of_scikit_learn():
+    code = """
+class Careful(GaussianNB):
+    def fit(self, X, y):
+        warn_user("careful")
+        return super().fit(X, y)
+"""
+    model = from_the_package(code, GaussianNB=GaussianNB)["Careful"]()
+    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
+    search = GridSearchCV(model, {}, cv=[(np.arange(10), np.arange(10, 20))], refit=False)
+    _, line = warned_at(lambda: search.fit(X, y))  # the search
+    assert line.endswith("# the search")
+
+
+def test_once_a_line_by_default_and_an_error_on_request():
+    inner = from_the_package("def inner(): warn_user('careful')")["inner"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            inner()
+        inner()
+    assert len(caught) == 2
+    with pytest.raises(UserWarning, match="careful"):
+        inner()
+
+
+def test_without_any_frame_of_the_user_it_points_at_the_outermost():
+    code = (
+        "from cfens_stack.validation import warn_user; __name__ = 'cfens_stack'; "
+        "warn_user('careful')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr == "<string>:1: UserWarning: careful\n"
+
+
+def test_a_doctest_of_the_package_is_a_callers_line():
+    module = from_the_package("")
+    test = doctest.DocTestParser().get_doctest(">>> warn_user('careful')", module, "d", None, None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        doctest.DocTestRunner().run(test)
+    assert [record.filename for record in caught] == ["<doctest d[0]>"]
