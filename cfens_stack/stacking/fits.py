@@ -2,27 +2,26 @@
 that do not.
 """
 
-import inspect
 import os
-import re
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count, effective_n_jobs
 from joblib.parallel import get_active_backend
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
 from cfens_stack.processes import end_with
 from cfens_stack.stacking.base_predictions import Scores, predict_scores
+from cfens_stack.stacking.cache import cached, remove_unfinished
+from cfens_stack.stacking.caught_warnings import caught_warnings, told_apart_by_thread
 from cfens_stack.stacking.failures import BaseModelError, FitFailure, failure_of, where
+from cfens_stack.stacking.threads import limited_blas, limited_threads, threads_of_each
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,22 @@ class FitTask:
     train: np.ndarray | None
     test: np.ndarray | None
     fit_params: dict[str, np.ndarray]
+    code_key: str | None = None  # for the cache
 
 
 @dataclass(frozen=True)
 class Fit:
     """Outcome of a task that succeeded: predictions of its test rows, and the model if it is
     kept.
+
+    Seconds and warnings are those of the run that computed it, from the cache too.
     """
 
     scores: Scores | Any  # None if there were no rows to predict
     estimator: Any | None
+    fit_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    warned: tuple[tuple[str, str], ...] = ()  # category and message of each
 
 
 def seeded(estimator, root_seed, name, fold):
@@ -71,71 +76,44 @@ def seeded(estimator, root_seed, name, fold):
     )
 
 
-@contextmanager
-def limited_threads(estimator, n_threads):
-    """Hold the estimator's own threads (n_jobs, BLAS, OpenMP) at n_threads; None leaves them alone.
-
-    An `n_jobs` of None means one job in scikit-learn, but every core in LightGBM and XGBoost.
-    """
-    if n_threads is None:
-        yield
-        return
-    parameters = estimator.get_params(deep=True).values()
-    parts = [
-        estimator,
-        *(
-            part
-            for part in parameters
-            if hasattr(part, "get_params") and not isinstance(part, type)
-        ),
-    ]
-    changed = []
-    for part in parts:
-        n_jobs = part.get_params(deep=False).get("n_jobs", 1)
-        all_cores = n_jobs is None and not type(part).__module__.startswith("sklearn.")
-        if all_cores or (n_jobs is not None and not 0 < n_jobs <= n_threads):
-            part.set_params(n_jobs=n_threads)
-            changed.append((part, n_jobs))
-    try:
-        with threadpool_limits(n_threads):
-            yield
-    finally:
-        for part, n_jobs in changed:
-            part.set_params(n_jobs=n_jobs)
-
-
-def fit_and_predict(estimator, X, y, train, test, fit_params, keep, n_classes, n_threads, data_key):
+def fit_and_predict(
+    estimator, X, y, train, test, fit_params, keep, n_classes, n_threads, data_key, code_key
+):
     """Carry out a task. Cached by joblib under all arguments but X, y and n_threads; data_key
-    stands for the data.
+    stands for the data, code_key for what the classes of the models do.
     """
-    with limited_threads(estimator, n_threads):
+    with limited_threads(estimator, n_threads), caught_warnings() as warned:
+        start = perf_counter()
         if train is None:
             estimator.fit(X, y, **fit_params)
         else:
             rows = {name: _safe_indexing(values, train) for name, values in fit_params.items()}
             estimator.fit(_safe_indexing(X, train), y[train], **rows)
-        scores = (
-            None if test is None else predict_scores(estimator, _safe_indexing(X, test), n_classes)
-        )
-    return Fit(scores, estimator if keep else None)
+        fitted = perf_counter()
+        scores = None
+        if test is not None:
+            scores = predict_scores(estimator, _safe_indexing(X, test), np.arange(n_classes))
+        end = perf_counter()
+    return Fit(scores, estimator if keep else None, fitted - start, end - fitted, tuple(warned))
 
 
 def _attempt(index, task, fit, X, y, raise_failures, main_process, **settings):
-    """Outcome of a task, with its number and process; a model that calls sys.exit() fails like one
-    that raises.
+    """Number and outcome of a task, and whether the cache, if there is one, holds it; a model that
+    calls sys.exit() fails like one that raises.
     """
     end_with(main_process)
+    keep = task.fold is None
+    arguments = (task.estimator, X, y, task.train, task.test, task.fit_params, keep)
+    settings |= {"code_key": task.code_key}
     try:
-        keep = task.fold is None
-        outcome = fit(
-            task.estimator, X, y, task.train, task.test, task.fit_params, keep, **settings
-        )
-        return index, outcome, os.getpid()
+        outcome = fit(*arguments, **settings)
     except (Exception, SystemExit) as error:
         failure = failure_of(task.model, task.fold, error)
         if raise_failures:
             raise BaseModelError(f"{failure} (on_failure='raise')") from error
-        return index, failure, os.getpid()
+        return index, failure, True
+    look_up = getattr(fit, "check_call_in_cache", None)
+    return index, outcome, look_up is None or look_up(*arguments, **settings)
 
 
 def run_fits(tasks, X, y, *, memory, n_jobs, on_failure, progress, **settings):
@@ -149,9 +127,8 @@ def run_fits(tasks, X, y, *, memory, n_jobs, on_failure, progress, **settings):
     -------
     outcomes : list of Fit or FitFailure
     """
-    n_parallel = min(effective_n_jobs(n_jobs), len(tasks))
-    n_threads = None if n_parallel == 1 else max(1, cpu_count() // n_parallel)
-    fit = _cached(memory)
+    n_threads = threads_of_each(n_jobs, len(tasks))
+    fit = cached(fit_and_predict, memory, ignore=["X", "y", "n_threads"])
     settings |= {
         "fit": fit,
         "X": X,
@@ -161,12 +138,15 @@ def run_fits(tasks, X, y, *, memory, n_jobs, on_failure, progress, **settings):
         "n_threads": n_threads,
     }
     outcomes: dict[int, Fit | FitFailure] = {}
-    processes = {os.getpid()}
-    tidied = _without_unfinished(fit, processes)
-    with _progress_bar(len(tasks), progress) as advance, _blas_threads(n_threads), tidied:
+    with (
+        _progress_bar(len(tasks), progress) as advance,
+        limited_blas(n_threads),
+        told_apart_by_thread(),
+        _without_unfinished(fit) as unstored,
+    ):
 
         def run(indices):
-            return _run(indices, tasks, outcomes, processes, advance, n_jobs, settings)
+            return _run(indices, tasks, outcomes, unstored, advance, n_jobs, settings)
 
         pending = list(range(len(tasks)))
         while pending:
@@ -182,9 +162,9 @@ def run_fits(tasks, X, y, *, memory, n_jobs, on_failure, progress, **settings):
     return [outcomes[i] for i in range(len(tasks))]
 
 
-def _run(indices, tasks, outcomes, processes, advance, n_jobs, settings):
-    """Run tasks in parallel and note their outcomes; if that breaks down, the tasks on their way
-    and the error.
+def _run(indices, tasks, outcomes, unstored, advance, n_jobs, settings):
+    """Run tasks in parallel and note their outcomes, and which the cache does not hold; if that
+    breaks down, return the tasks on their way and the error.
     """
     started = set()
 
@@ -194,9 +174,10 @@ def _run(indices, tasks, outcomes, processes, advance, n_jobs, settings):
             yield delayed(_attempt)(i, tasks[i], **settings)
 
     try:
-        for index, outcome, process in Parallel(n_jobs=n_jobs, return_as=_return_as())(jobs()):
+        for index, outcome, stored in Parallel(n_jobs=n_jobs, return_as=_return_as())(jobs()):
             outcomes[index] = outcome
-            processes.add(process)
+            if not stored:
+                unstored.append(index)
             advance()
     except BaseModelError:
         raise
@@ -208,28 +189,19 @@ def _run(indices, tasks, outcomes, processes, advance, n_jobs, settings):
     return [], None
 
 
-def _cached(memory):
-    """fit_and_predict behind the cache. Looking up nothing lets joblib note its source before
-    several workers do.
-    """
-    fit = memory.cache(fit_and_predict, ignore=["X", "y", "n_threads"])
-    if hasattr(fit, "check_call_in_cache"):
-        fit.check_call_in_cache(**dict.fromkeys(inspect.signature(fit_and_predict).parameters))
-    return fit
-
-
 @contextmanager
-def _without_unfinished(fit, processes):
-    """Afterwards remove results that these processes could not store whole, on a full disk; joblib
-    leaves them.
+def _without_unfinished(fit):
+    """A list for the tasks whose outcome the cache could not store; what was left of them is
+    removed in the end, and after an interruption.
     """
+    unstored: list[int] = []
     try:
-        yield
-    finally:
-        if hasattr(fit, "store_backend"):
-            for path in Path(fit.store_backend.location, fit.func_id).glob("*/output.pkl.*"):
-                if {str(process) for process in processes} & set(re.split(r"[.-]", path.name)):
-                    path.unlink(missing_ok=True)
+        yield unstored
+    except BaseException:
+        remove_unfinished(fit)
+        raise
+    if unstored:
+        remove_unfinished(fit)
 
 
 def _breakdown(error, suspects):
@@ -244,13 +216,6 @@ def _return_as():
     """Results as they come where the backend can, so that a breakdown loses none that arrived."""
     backend, _ = get_active_backend()
     return "generator_unordered" if getattr(backend, "supports_return_generator", False) else "list"
-
-
-def _blas_threads(n_threads):
-    """BLAS limits are global to a process: tasks in threads would restore each other's, so the
-    caller sets them.
-    """
-    return nullcontext() if n_threads is None else threadpool_limits(n_threads, user_api="blas")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import numpy as np
 
 from cfens_stack.ensemble.aggregator import column_weights
 from cfens_stack.html import Bar, paragraph, table
+from cfens_stack.stacking.failures import reasons_of
 
 
 def pipeline_summary(pipeline):
@@ -17,10 +18,9 @@ def pipeline_summary(pipeline):
     known = bool(np.isfinite(weights).all())
     rows = []
     for name, weight, share in zip(pipeline.model_names_, weights, missing, strict=True):
-        failures = [str(failure) for failure in pipeline.failures_ if failure.model == name]
         state = "lost" if pipeline.named_estimators_[name] is None else "fitted"
         cell = Bar(weight, np.abs(weights).max()) if known else "-"
-        rows.append((name, state, cell, f"{share:.1%}", "; ".join(failures)))
+        rows.append((name, state, cell, f"{share:.1%}", reasons_of(name, pipeline.failures_)))
     heading = ["base model", "state", "weight", "missing", "failures"]
     text = f"{n} rows, {m} base models, {len(pipeline.failures_)} failures; meta-learner {type(meta).__name__}"
     return paragraph(text) + table(heading, rows)

@@ -1,0 +1,114 @@
+"""What can be done to a fitted stack without fitting its base models again."""
+
+from copy import copy
+
+from sklearn.base import BaseEstimator
+from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted
+
+from cfens_stack.stacking.base_models import BaseModels
+from cfens_stack.stacking.fits import seeded
+from cfens_stack.stacking.fitting import fit_base_models
+from cfens_stack.stacking.meta_learner import check_meta_classes, fit_meta
+from cfens_stack.stacking.metadata import metadata_for
+
+
+class RefitMixin(BaseEstimator):
+    """Fits of parts of a stack. Each works on a copy and takes its state over at the end: one that
+    fails or is interrupted leaves the object as it was.
+    """
+
+    def refit_meta(self, meta):
+        """Put another meta-learner on the out-of-fold predictions; no base model is fitted.
+
+        Base models that `set_params(name="drop")` has dropped since the fit leave the object, with
+        their columns. Other parameters of base models count from the next `fit` on.
+
+        Parameters
+        ----------
+        meta : estimator or None
+            Becomes the parameter `meta`.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If `estimators` has a model that was not fitted, or the fit of the meta-learner fails.
+        """
+        check_is_fitted(self, "meta_")
+        work = copy(self)
+        work.meta = meta
+        work._validate_params()
+        check_meta_classes(work._new_meta(), work.classes_)
+        work._take(work._models_left())
+        work._fit_meta()
+        return self._take_over(work)
+
+    def _take_over(self, work):
+        """Become what a copy of this object has become."""
+        self.__dict__ = vars(work)
+        return self
+
+    def _fit_base(self, models, X):
+        """Fit base models on the folds and rows of the fit: BaseModels."""
+        metadata = self._fit_data.metadata
+        return fit_base_models(
+            models,
+            X,
+            self._fit_data,
+            self.classes_,
+            prefit=self._is_prefit(),
+            fit_params={} if self._is_prefit() else metadata_for(self, dict(models), metadata),
+            seed=self._seed,
+            n_jobs=self.n_jobs,
+            memory=self.memory,
+            on_failure=self.on_failure,
+            progress=self.progress,
+        )
+
+    def _fit_meta(self):
+        meta = self._new_meta()
+        params = metadata_for(self, {"meta": meta}, self._fit_data.metadata)["meta"]
+        meta = seeded(meta, self._seed, "meta", None)
+        if (
+            meta.get_params(deep=False).get("layout") == "auto"
+        ):  # nothing needs to be read off the numbers here
+            meta.set_params(layout="positive" if len(self.classes_) == 2 else "model-major")
+        self.meta_ = fit_meta(
+            meta, self.oof_, self._fit_data.y, self.classes_, params, self.failures_
+        )
+
+    def _take(self, models):
+        """Make what the fits left behind the learned attributes."""
+        self.model_names_, self.oof_ = models.names, models.oof
+        self.estimators_, self.calibrators_ = models.estimators, models.calibrators
+        self.named_estimators_ = Bunch(**dict(zip(models.names, models.estimators, strict=True)))
+        self.failures_, self.warnings_ = models.failures, models.warnings
+        self.fit_times_, self.predict_times_ = models.fit_times, models.predict_times
+
+    def _taken(self):
+        """The learned attributes of the base models in one."""
+        return BaseModels(
+            self.model_names_,
+            self.estimators_,
+            self.calibrators_,
+            self.failures_,
+            self.warnings_,
+            self.fit_times_,
+            self.predict_times_,
+            self.oof_,
+        )
+
+    def _models_left(self):
+        """The fitted base models without those that have been dropped since."""
+        names = [name for name, _ in self._models()]
+        unknown = [name for name in names if name not in self.model_names_]
+        if unknown:
+            raise ValueError(
+                f"estimators has {', '.join(map(repr, unknown))}, which the fit did not have: call "
+                "fit for base models to be fitted."
+            )
+        return self._taken().keep(names, self.classes_)
