@@ -61,7 +61,7 @@ def probability_columns(probabilities, classes, n_rows, labels):
             f"predict_proba returned shape {probabilities.shape}, but {n_rows} rows and "
             f"{len(classes)} classes make {(n_rows, len(classes))}"
         )
-    codes = _codes_of(classes, labels)
+    codes = codes_of(classes, labels)
     if codes is None:
         raise ValueError(f"its classes_ are {list(classes)}, not among the {_named(labels)}")
     if len(classes) < 2:
@@ -94,8 +94,8 @@ def _check_sums(probabilities):
         )
 
 
-def _codes_of(given, labels):
-    """Places of labels among the sorted `labels`; None if one is not there."""
+def codes_of(given, labels):
+    """Places of labels among the sorted `labels`: ndarray of int; None if one is not there."""
     given = np.asarray(given)
     if given.dtype == object:
         given = np.asarray(given.tolist())
@@ -117,7 +117,7 @@ def _one_hot(predicted, labels):
     """Hard labels as scores, so that the calibration turns them into how often each label is
     right.
     """
-    codes = _codes_of(predicted, labels) if predicted.ndim == 1 else None
+    codes = codes_of(predicted, labels) if predicted.ndim == 1 else None
     if codes is None:
         raise ValueError(
             f"predict returned something else than one of the {_named(labels)} for each row"

@@ -7,37 +7,33 @@ from copy import copy
 from numbers import Integral
 
 import joblib
-import numpy as np
 from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from cfens_stack.html import FittedSummaryMixin
 from cfens_stack.splits import make_splits
-from cfens_stack.stacking.asking import ask_each
-from cfens_stack.stacking.base_models import model_columns, n_columns
-from cfens_stack.stacking.base_predictions import as_probabilities
-from cfens_stack.stacking.failures import FitFailure, report_predictions
 from cfens_stack.stacking.fit_data import FitData
+from cfens_stack.stacking.leaderboard import LeaderboardMixin
 from cfens_stack.stacking.meta_learner import check_meta_classes
 from cfens_stack.stacking.metadata import split_metadata
 from cfens_stack.stacking.named_estimators import refuse_frozen
 from cfens_stack.stacking.parameters import StackParametersMixin
+from cfens_stack.stacking.predictions import PredictionMixin
 from cfens_stack.stacking.refits import RefitMixin
 from cfens_stack.stacking.summary import pipeline_summary
 from cfens_stack.stacking.tables import check_rows
 from cfens_stack.validation import check_groups, check_weights, encode_labels
 
 
-def _meta_predicts_probabilities(pipeline):
-    return hasattr(
-        pipeline.meta_ if hasattr(pipeline, "meta_") else pipeline._new_meta(), "predict_proba"
-    )
-
-
-class StackingPipeline(FittedSummaryMixin, StackParametersMixin, RefitMixin, MetaEstimatorMixin):
+class StackingPipeline(
+    FittedSummaryMixin,
+    StackParametersMixin,
+    MetaEstimatorMixin,
+    PredictionMixin,
+    RefitMixin,
+    LeaderboardMixin,
+):
     """Base models, their out-of-fold predictions, and a meta-learner that combines them.
 
     Each base model is fitted once a fold and once on all rows. Its predictions for the rows that a
@@ -256,67 +252,7 @@ class StackingPipeline(FittedSummaryMixin, StackParametersMixin, RefitMixin, Met
         self._take(self._fit_base(models, X))
         self._fit_meta()
 
-    def base_predictions(self, X):
-        """Prediction matrix of new rows, the input of the meta-learner.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame of shape (n, p)
-
-        Returns
-        -------
-        R : ndarray of shape (n, m) or (n, m * K)
-            Laid out like `oof_`. The columns of a lost model, or of one that fails here, are NaN.
-        """
-        check_is_fitted(self, "meta_")
-        X = check_rows(self, X, reset=False)
-        n_rows, n_classes = X.shape[0], len(self.classes_)
-        R = np.full((n_rows, len(self.model_names_) * n_columns(self.classes_)), np.nan)
-        asked = {name: model for name, model in self.named_estimators_.items() if model is not None}
-        outcomes = ask_each(asked, X, self._base_labels(), self.n_jobs)
-        failures, abstentions = [], []
-        for name, block in model_columns(R, self.model_names_, self.classes_):
-            outcome = outcomes.get(name)
-            if isinstance(outcome, FitFailure):
-                failures.append(outcome)
-            elif outcome is not None:
-                block[:] = as_probabilities(outcome.scores, self.calibrators_.get(name), n_classes)
-                if n_lost := int((~np.isfinite(block)).any(axis=1).sum()):
-                    abstentions.append((name, n_lost, n_rows))
-        R[np.isinf(R)] = np.nan
-        report_predictions(failures, abstentions, len(asked), self.on_failure)
-        return R
-
-    @available_if(_meta_predicts_probabilities)
-    def predict_proba(self, X):
-        """Probabilities of the classes: ndarray of shape (n, K), columns in the order of
-        `classes_`.
-        """
-        R = self.base_predictions(X)
-        return self.meta_.predict_proba(R)
-
-    def predict(self, X):
-        """Class of each row: ndarray of shape (n,)."""
-        R = self.base_predictions(X)
-        return self.classes_[np.asarray(self.meta_.predict(R)).astype(int)]
-
-    def get_feature_names_out(self, input_features=None):
-        """Names of the columns of `oof_`: the model's, followed by the class if there are more than
-        two.
-        """
-        check_is_fitted(self, "meta_")
-        if len(self.classes_) == 2:
-            return np.array(self.model_names_, dtype=object)
-        return np.array(
-            [f"{name}_{label}" for name in self.model_names_ for label in self.classes_],
-            dtype=object,
-        )
-
     _fit_summary = pipeline_summary
-
-    def _base_labels(self):
-        """What base models are fitted on: the class codes, or elsewhere the labels themselves."""
-        return self.classes_ if self._is_prefit() else np.arange(len(self.classes_))
 
     def _root_seed(self, key):
         """With a cache and no seed: from the data, so that the next run asks for the same fits."""

@@ -69,14 +69,18 @@ class RefitMixin(BaseEstimator):
             progress=self.progress,
         )
 
-    def _fit_meta(self):
+    def _meta_with_params(self):
+        """The meta-learner to be fitted, and what its `fit` gets besides R and y."""
         meta = self._new_meta()
         params = metadata_for(self, {"meta": meta}, self._fit_data.metadata)["meta"]
         meta = seeded(meta, self._seed, "meta", None)
-        if (
-            meta.get_params(deep=False).get("layout") == "auto"
-        ):  # nothing needs to be read off the numbers here
+        if meta.get_params(deep=False).get("layout") == "auto":
+            # Nothing needs to be read off the numbers here.
             meta.set_params(layout="positive" if len(self.classes_) == 2 else "model-major")
+        return meta, params
+
+    def _fit_meta(self):
+        meta, params = self._meta_with_params()
         self.meta_ = fit_meta(
             meta, self.oof_, self._fit_data.y, self.classes_, params, self.failures_
         )
