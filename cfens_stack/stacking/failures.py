@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from cfens_stack.validation import warn_user
 
+NOT_STARTED = "NotStarted"  # in place of an exception's name
 LONGEST = 200  # characters of a base model's own warning in ours
 
 
@@ -77,6 +78,12 @@ def where(fold):
     return "final fit" if fold is None else f"fold {fold}"
 
 
+def not_started(model, fold, time_limit):
+    """Record of a fit that the time limit left out."""
+    reason = f"not started, since time_limit={time_limit} seconds were over or would have been"
+    return FitFailure(model, fold, reason, NOT_STARTED)
+
+
 def failure_of(model, fold, error):
     """Record of an exception."""
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -98,8 +105,9 @@ def report_fits(models, n_folds, on_failure):
     on_failure : {"warn", "raise"}
     """
     failures = models.failures
-    if failures and on_failure == "raise":
-        raise BaseModelError(f"{failures[0]} (on_failure='raise')")
+    broken = [failure for failure in failures if failure.error_type != NOT_STARTED]
+    if broken and on_failure == "raise":
+        raise BaseModelError(f"{broken[0]} (on_failure='raise')")
     if all(estimator is None for estimator in models.estimators):
         raise _no_model_left("each failed in every fold or in the final fit", failures)
     for (model, reason), places in _by_reason(failures).items():

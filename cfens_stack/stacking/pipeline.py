@@ -4,12 +4,12 @@ together for new rows.
 
 import os
 from copy import copy
-from numbers import Integral
+from numbers import Integral, Real
 
 import joblib
 from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from cfens_stack.html import FittedSummaryMixin
 from cfens_stack.splits import make_splits
@@ -67,7 +67,7 @@ class StackingPipeline(
         returns wrong shapes, probabilities that do not sum to 1, NaN or infinite values are
         missing, with a `BaseModelWarning` and an entry in `failures_`. "raise": the first one ends
         the fit with a `BaseModelError`. With n_jobs=1 there is no worker: a model that kills its
-        process ends the run, which a cache (`memory`) lets go on. Nor is there a time limit.
+        process ends the run, which a cache (`memory`) lets go on.
     memory : str, path or joblib.Memory, default=None
         Cache for the fits; each is stored as it ends, so a run that was killed goes on where it
         was. It holds pickles: use a folder that only people you trust can write to. With
@@ -75,6 +75,11 @@ class StackingPipeline(
         fits of the first. The key holds the data, the parameters, the version of the package that
         a model comes from, and the code of models of your own: see "What the cache sees" in the
         documentation of the pipeline.
+    time_limit : float, default=None
+        Seconds for the fits of the base models; none starts after that. Models are tried on one
+        fold each for a quarter of the time, then completed from the fastest on. What is not fitted
+        is missing, and listed in `failures_`. Fits that are stored in `memory` take no time. A fit
+        that runs is not interrupted.
     progress : bool, default=False
         Show a tqdm bar over the fits.
     random_state : int, RandomState instance or None, default=None
@@ -166,6 +171,7 @@ class StackingPipeline(
         "n_jobs": [Integral, None],
         "on_failure": [StrOptions({"warn", "raise"})],
         "memory": [str, os.PathLike, HasMethods(["cache"]), None],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "progress": ["boolean"],
         "random_state": ["random_state"],
     }
@@ -179,6 +185,7 @@ class StackingPipeline(
         n_jobs=None,
         on_failure="warn",
         memory=None,
+        time_limit=None,
         progress=False,
         random_state=None,
     ):
@@ -188,6 +195,7 @@ class StackingPipeline(
         self.n_jobs = n_jobs
         self.on_failure = on_failure
         self.memory = memory
+        self.time_limit = time_limit
         self.progress = progress
         self.random_state = random_state
 

@@ -63,10 +63,13 @@ class RefitMixin(BaseEstimator):
             prefit=self._is_prefit(),
             fit_params={} if self._is_prefit() else metadata_for(self, dict(models), metadata),
             seed=self._seed,
-            n_jobs=self.n_jobs,
-            memory=self.memory,
-            on_failure=self.on_failure,
-            progress=self.progress,
+            settings={
+                "n_jobs": self.n_jobs,
+                "memory": self.memory,
+                "on_failure": self.on_failure,
+                "progress": self.progress,
+                "time_limit": self.time_limit,
+            },
         )
 
     def _meta_with_params(self):
