@@ -3,7 +3,6 @@
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted
 
 from cfens_stack.ensemble.aggregator import column_weights
 from cfens_stack.splits import make_splits
@@ -163,10 +162,8 @@ class LeaderboardMixin(BaseEstimator):
         ValueError
             If y is not given for X, or has a label that the fit has not seen.
         """
-        check_is_fitted(self, "meta_")
-        import pandas as pd
-
-        data, classes, names = self._fit_data, self.classes_, self.model_names_
+        data, classes, names = self._kept_data(), self.classes_, self.model_names_
+        pd = _pandas()
         scorer = row_scorer(scoring, data.y, data.metadata, classes)
         stacked = None
         if hasattr(self.meta_, "predict_proba"):
@@ -227,3 +224,14 @@ class LeaderboardMixin(BaseEstimator):
             for u, name in enumerate(self.model_names_)
         ]
         return [*models, *({"name": kind, "kind": kind} | totals for kind in REFERENCES)]
+
+
+def _pandas():
+    """Pandas, or an ImportError that names the extra."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            "leaderboard returns a pandas frame: pip install pandas, or 'cfens-stack[recipes]'."
+        ) from error
+    return pandas

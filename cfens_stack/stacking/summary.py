@@ -14,9 +14,10 @@ def pipeline_summary(pipeline):
     model, the largest weights first.
     """
     names, meta = pipeline.model_names_, pipeline.meta_
-    n, m = len(pipeline.oof_), len(names)
+    m = len(names)
     weights, slopes = model_weights(meta, m)
-    missing = missing_shares(pipeline.oof_, m)
+    oof = getattr(pipeline, "oof_", None)  # for_serving() leaves it out
+    missing = ["-"] * m if oof is None else [f"{share:.1%}" for share in missing_shares(oof, m)]
     known = bool(np.isfinite(weights).all())
     rows = []
     for u in np.argsort(-weights, kind="stable"):
@@ -26,7 +27,7 @@ def pipeline_summary(pipeline):
                 name,
                 Bar(weights[u], np.abs(weights).max()) if known else "-",
                 f"{slopes[u]:.2f}" if np.isfinite(slopes[u]) else "-",
-                f"{missing[u]:.1%}",
+                missing[u],
                 f"{pipeline.fit_times_[name] + pipeline.predict_times_[name]:.3g}",
                 "lost" if pipeline.named_estimators_[name] is None else "fitted",
                 reasons_of(name, pipeline.failures_),
@@ -34,7 +35,7 @@ def pipeline_summary(pipeline):
         )
     meta = getattr(meta, "best_estimator_", meta)
     text = (
-        f"{n} rows, {m} base models, {len(pipeline.failures_)} failures, "
+        f"{'for serving' if oof is None else f'{len(oof)} rows'}, {m} base models, {len(pipeline.failures_)} failures, "
         f"{len(pipeline.warnings_)} warnings; meta-learner {type(meta).__name__}"
     )
     return paragraph(text) + table(HEADING, rows)

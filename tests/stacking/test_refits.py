@@ -1,14 +1,23 @@
 """Refits: all of one or nothing, on the columns that are left, with what the fit was given."""
 
+import pickle
+import threading
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
-from failing_models import Classifier
+from failing_models import Classifier, Counting, n_fits
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from cfens_stack import BaseModelError, CFEnsemble, StackingPipeline
+from cfens_stack import BaseModelError, BaseModelWarning, CFEnsemble, StackingPipeline
 
 
 def data(n=120, seed=0):
@@ -149,3 +158,159 @@ def test_what_the_caller_changes_after_the_fit_does_not_matter():
     y_before, y[:] = y.copy(), 0
     np.testing.assert_array_equal(stack.refit_meta(None).predict_proba(X), first)
     y[:] = y_before
+
+
+# One model more
+
+
+@pytest.mark.parametrize(
+    "table", [np.asarray, pd.DataFrame, csr_array], ids=lambda kind: kind.__name__
+)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_model_that_is_added_is_fitted_alone(tmp_path, table, n_classes):
+    X, y = data()
+    y = np.arange(len(y)) % n_classes
+    X = table(X)
+    if table is pd.DataFrame:
+        X.columns = ["a", "b", "c"]
+    weights = np.linspace(0.5, 2, len(y))
+    tree = DecisionTreeClassifier(max_features=1)
+    first = LogisticRegression(C=0.1)
+    kept = Counting(str(tmp_path)) if table is np.asarray else LinearSVC(random_state=0)
+    stack = StackingPipeline([("kept", kept), ("first", first)], cv=3, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BaseModelWarning)  # Counting takes no weights
+        stack.fit(X, y, sample_weight=weights)
+        n_before = n_fits(tmp_path)
+        assert stack.add("tree", tree, X) is stack
+        assert n_fits(tmp_path) == n_before
+        models = [("kept", kept), ("first", first), ("tree", tree)]
+        together = StackingPipeline(models, cv=3, random_state=0)
+        together.fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(stack.oof_, together.oof_)
+    np.testing.assert_array_equal(stack.predict_proba(X), together.predict_proba(X))
+    assert stack.get_params()["tree"] is tree
+    assert list(stack.fit_times_) == ["kept", "first", "tree"]
+
+
+def test_splitters_that_draw_anew_keep_the_folds_of_the_fit():
+    X, y = data()
+    cv = StratifiedKFold(3, shuffle=True)  # without a seed
+    stack = StackingPipeline([("a", GaussianNB())], cv=cv, random_state=0).fit(X, y)
+    stack.add("b", GaussianNB(), X)
+    np.testing.assert_array_equal(stack.oof_[:, 0], stack.oof_[:, 1])
+
+
+def test_a_model_is_added_to_the_default_pool_and_after_one_was_dropped():
+    X, y = data()
+    stack = StackingPipeline(dict(models()), cv=3, random_state=0).fit(X, y)
+    stack.set_params(tree="drop").add("naive", GaussianNB(var_smoothing=0.1), X)
+    assert stack.model_names_ == list(stack.estimators) == ["bayes", "logistic", "naive"]
+    pool = StackingPipeline(cv=2, random_state=0).fit(X, y)
+    pool.add("bayes", GaussianNB(), X)
+    assert len(pool.model_names_) == 11
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "change", "message"),
+    [
+        ("new", GaussianNB(), lambda X: X[::-1], "X is not the table that the stack was fitted on"),
+        ("new", GaussianNB(), lambda X: X[:-1], "of 120 rows, or its rows stand in another order"),
+        ("new", GaussianNB(), lambda X: X + 1e-9, "X is not the table"),
+        ("new", GaussianNB(), lambda X: X[:, :2], "X has 2 features"),
+        ("tree", GaussianNB(), lambda X: X, "taken"),
+        ("cv", GaussianNB(), lambda X: X, "is a parameter"),
+        ("new", LogisticRegression(C=-1), lambda X: X, "InvalidParameterError"),
+        ("new", FrozenEstimator(GaussianNB()), lambda X: X, "frozen model"),
+    ],
+)
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_what_cannot_be_added_leaves_the_object_as_it_was(name, model, change, message, as_dict):
+    X, y = data()
+    pairs = dict(models()) if as_dict else models()
+    stack = StackingPipeline(pairs, cv=3, random_state=0).fit(X, y)
+    before = state(stack)
+    with pytest.raises(ValueError, match=message):
+        stack.add(name, model, change(X))
+    assert_unchanged(stack, before)
+
+
+# Serving
+
+
+def test_a_copy_for_serving_predicts_the_same_and_is_smaller():
+    X, y = data(2000)
+    stack = StackingPipeline(models(), cv=3, random_state=0).fit(X, y)
+    served = stack.for_serving()
+    assert not hasattr(served, "oof_")
+    np.testing.assert_array_equal(served.predict_proba(X), stack.predict_proba(X))
+    np.testing.assert_array_equal(served.predict(X), stack.predict(X))
+    assert len(pickle.dumps(served)) < 0.3 * len(pickle.dumps(stack))
+    loaded = pickle.loads(pickle.dumps(served))
+    np.testing.assert_array_equal(loaded.predict_proba(X), stack.predict_proba(X))
+    assert "for serving" in served._repr_html_()
+    assert stack.oof_.shape == (2000, 3)
+    for call in (
+        lambda: served.refit_meta(None),
+        lambda: served.leaderboard(),
+        lambda: served.add("b", GaussianNB(), X),
+        served.for_serving,
+    ):
+        with pytest.raises(ValueError, match=r"made by for_serving\(\) and has no data"):
+            call()
+    assert served.fit(X, y).oof_.shape == (2000, 3)
+
+
+class Opposite(GaussianNB):
+    """Predicts the opposite, and so gets slope and weight 0."""
+
+    def predict_proba(self, X):
+        if self.silent:
+            raise AssertionError("asked")
+        return super().predict_proba(X)[:, ::-1]
+
+    silent = False
+
+
+def test_models_of_weight_0_and_lost_ones_are_not_asked_any_more(monkeypatch):
+    X, y = data(400)
+    pairs = [*models(), ("opposite", Opposite()), ("broken", LogisticRegression(C=-1))]
+    with pytest.warns(BaseModelWarning):
+        stack = StackingPipeline(
+            pairs, cv=3, random_state=0, meta=CFEnsemble(nonnegative=True)
+        ).fit(X, y)
+    assert stack.meta_.coef_[3] == 0
+    used = [name for name, w in zip(stack.model_names_, stack.meta_.coef_, strict=True) if w != 0]
+    served = stack.for_serving()
+    assert served.model_names_ == used
+    P = stack.predict_proba(X)
+    monkeypatch.setattr(Opposite, "silent", True)
+    assert np.abs(served.predict_proba(X) - P).max() < 0.05
+    assert stack.model_names_ == [name for name, _ in pairs]
+    assert len(stack.estimators) == 5
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_base_predictions_in_threads_are_the_same(n_jobs):
+    X, y = data()
+    stack = StackingPipeline(models(), cv=3, random_state=0).fit(X, y)
+    one = stack.base_predictions(X)
+    np.testing.assert_array_equal(stack.set_params(n_jobs=n_jobs).base_predictions(X), one)
+
+
+class Where(GaussianNB):
+    """Notes the thread that predicts, and waits for the others."""
+
+    def predict_proba(self, X):
+        if len(X) == 7:
+            BARRIER.wait(60)  # passes only when two predict at the same time
+        return super().predict_proba(X)
+
+
+BARRIER = threading.Barrier(2)
+
+
+def test_models_predict_at_the_same_time():
+    X, y = data()
+    stack = StackingPipeline([Where(), Where()], cv=3, random_state=0).fit(X, y)
+    assert stack.set_params(n_jobs=2).predict(X[:7]).shape == (7,)
