@@ -142,31 +142,47 @@ class FitRun:
 
 
 def _complete_in_time(run, probed, deadline):
-    """Something whole early: models are tried on one fold each until `probed`; then those that will
-    end before the deadline are completed one after the other, the fastest first, and then those
-    that were not tried. If none will end, the fastest is begun all the same.
+    """Something whole early: all models are tried on one fold each until `probed`. Then those that
+    will be whole before the deadline are completed, the fastest first; where none will, the next
+    ones are tried. If none is whole in the end, the fastest is begun all the same.
     """
     of_model: dict[str, list[int]] = {}
     for i, task in enumerate(run.tasks):
         of_model.setdefault(task.model, []).append(i)
-    run.complete([indices[0] for indices in of_model.values()], probed)
-    seconds = {model: _seconds(run.outcomes.get(tasks[0])) for model, tasks in of_model.items()}
-    tried = sorted((s, model) for model, s in seconds.items() if s is not None)
-    end, chosen = time(), list[str]()
-    for one, model in tried:
-        whole = end + one * (len(of_model[model]) - 1) / effective_n_jobs(run.n_jobs)
-        if whole <= deadline:
-            end = whole
-            chosen.append(model)
-    begun = [] if chosen else [model for _, model in tried[:1]]
-    untried = [model for model, s in seconds.items() if s is None]
-    in_order = [i for model in (*chosen, *untried, *begun) for i in of_model[model]]
-    run.complete([i for i in in_order if i not in run.outcomes], deadline)
+    n_parallel = effective_n_jobs(run.n_jobs)
+    run.complete([tasks[0] for tasks in of_model.values()], probed)
+    while time() < deadline:
+        rest = _rest(run, of_model)
+        end, chosen = time(), list[int]()
+        for one, model in sorted(_tried(run, of_model)):
+            whole = end + one * len(rest[model]) / n_parallel
+            if rest[model] and whole <= deadline:
+                end = whole
+                chosen += rest[model]
+        untried = [tasks[0] for tasks in of_model.values() if tasks[0] not in run.outcomes]
+        if not (chosen or untried):
+            break
+        run.complete(chosen or untried[:n_parallel], deadline)
+    rest = _rest(run, of_model)
+    left = [i for _, model in sorted(_tried(run, of_model)) for i in rest[model]]
+    left += [i for tasks in rest.values() for i in tasks if i not in left]
+    # Where something is whole, only what the cache holds is still taken.
+    run.complete(left, time() if not all(rest.values()) else deadline)
 
 
-def _seconds(outcome):
-    """Seconds that a fit took; None if it was not tried or failed."""
-    return outcome.fit_seconds + outcome.predict_seconds if isinstance(outcome, Fit) else None
+def _rest(run, of_model):
+    """Numbers of each model's tasks that have no outcome yet."""
+    return {model: [i for i in tasks if i not in run.outcomes] for model, tasks in of_model.items()}
+
+
+def _tried(run, of_model):
+    """(seconds, model) of the models with an outcome on their first fold; a failure takes none."""
+    for model, tasks in of_model.items():
+        outcome = run.outcomes.get(tasks[0])
+        if isinstance(outcome, Fit):
+            yield outcome.fit_seconds + outcome.predict_seconds, model
+        elif outcome is not None:
+            yield 0.0, model
 
 
 @contextmanager
