@@ -63,7 +63,7 @@ def table(heading, rows):
 
 
 class Bar:
-    """A number with a bar of its size.
+    """A number with a bar of its size; of a negative number the bar is hollow.
 
     Parameters
     ----------
@@ -74,5 +74,6 @@ class Bar:
 
     def __init__(self, value, largest):
         width = 8.0 * abs(value) / largest if largest > 0 else 0.0
-        bar = f"display: inline-block; height: 0.7em; width: {width:.2f}em; background: currentColor; opacity: 0.5"
+        fill = "box-shadow: inset 0 0 0 1px" if value < 0 else "background: currentColor"
+        bar = f"display: inline-block; height: 0.7em; width: {width:.2f}em; {fill}; opacity: 0.5"
         self.html = f'{value:.3f} <span style="{bar}"></span>'

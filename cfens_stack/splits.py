@@ -1,16 +1,17 @@
 """Folds from any splitter, checked."""
 
 import reprlib
+import warnings
 from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import _safe_indexing
 
-from cfens_stack.validation import UNLABELLED
+from cfens_stack.validation import UNLABELLED, warn_user
 
 
-def make_splits(cv, X, y, metadata, *, classes, seed):
+def make_splits(cv, X, y, metadata, *, classes, seed, rare="raise"):
     """Folds as a list of (train, test) row numbers of X; rows without a label are in none.
 
     An int stands for shuffled stratified folds, with groups kept together if there are any.
@@ -22,6 +23,9 @@ def make_splits(cv, X, y, metadata, *, classes, seed):
         Codes of the labels in `classes`, -1 without a label.
     metadata : dict of str to ndarray of shape (n,)
         What the splitter gets besides X and y.
+    rare : {"raise", "warn", "pass"}, default="raise"
+        What an int does where a class has fewer rows than folds; then some folds hold out none of
+        them. Where every class has fewer, or one of two classes has one row, it raises.
 
     Raises
     ------
@@ -40,7 +44,8 @@ def make_splits(cv, X, y, metadata, *, classes, seed):
             X, y = _safe_indexing(X, labelled), y[labelled]
             metadata = {name: _safe_indexing(values, labelled) for name, values in metadata.items()}
         if cv is None or isinstance(cv, Integral):
-            folds = _stratified(5 if cv is None else cv, y, metadata.get("groups"), classes, seed)
+            n_folds = 5 if cv is None else cv
+            folds = _stratified(n_folds, y, metadata.get("groups"), classes, seed, rare)
         else:
             folds = cv.split(X, y, **metadata)
         splits = [_check_split(fold, split, len(y)) for fold, split in enumerate(folds)]
@@ -53,26 +58,47 @@ def make_splits(cv, X, y, metadata, *, classes, seed):
     return splits
 
 
-def _stratified(n_folds, y, groups, classes, seed):
-    _check_enough_rows(y, classes, groups, n_folds)
+def _stratified(n_folds, y, groups, classes, seed, rare):
+    _check_enough_rows(y, classes, groups, n_folds, rare)
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    return kind(n_folds, shuffle=True, random_state=seed).split(y[:, None], y, groups)
+    splitter = kind(n_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # told in our words
+        return list(splitter.split(y[:, None], y, groups))
 
 
-def _check_enough_rows(y, classes, groups, n_folds):
+def _check_enough_rows(y, classes, groups, n_folds, rare):
     counts = np.bincount(y, minlength=len(classes))
     rarest = counts.argmin()
     if counts[rarest] < n_folds:
-        raise ValueError(
-            f"Class {classes.tolist()[rarest]!r} has {counts[rarest]} rows, too few for "
-            f"cv={n_folds} folds with one in each. Pass cv={max(2, counts[rarest])} or less, a "
-            "splitter of your own, or more rows of that class."
-        )
+        impossible = counts.max() < n_folds or (len(classes) == 2 and counts[rarest] == 1)
+        rows = f"{counts[rarest]} row{'s' if counts[rarest] > 1 else ''}"
+        what = f"Class {classes.tolist()[rarest]!r} has {rows}"
+        if rare == "raise" or impossible:
+            raise ValueError(_too_few(what, counts, n_folds, rare))
+        if rare == "warn":
+            alone = "" if counts[rarest] > 1 else ", and no model predicts this class for that row"
+            warn_user(
+                f"{what}, less than cv={n_folds} folds: some folds hold out none of them{alone}."
+            )
     if groups is not None and (n_groups := len(np.unique(groups))) < n_folds:
         raise ValueError(
             f"groups has {n_groups} different values, too few for cv={n_folds} folds. Pass a "
             "smaller cv."
         )
+
+
+def _too_few(what, counts, n_folds, rare):
+    if counts.min() == 1 and (rare == "raise" or len(counts) == 2):
+        return (
+            f"{what}: it cannot be both learnt and held out. Pass more rows of that class, or "
+            "leave it out."
+        )
+    most = counts.min() if rare == "raise" else counts.max()
+    return (
+        f"{what}, too few for cv={n_folds} folds with one in each. Pass cv={most} or less, a "
+        "splitter of your own, or more rows of that class."
+    )
 
 
 def _check_split(fold, split, n_rows):

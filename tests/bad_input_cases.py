@@ -9,6 +9,7 @@ import pandas as pd
 from optuna.samplers import TPESampler
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.naive_bayes import GaussianNB
@@ -251,7 +252,11 @@ PIPELINE = [
     stack("X sparse, and the default base models", TypeError, "The default base models need a dense table, but X is sparse: pass estimators that take it.", csr_matrix(R), estimators=None),
     stack("y None", ValueError, "fit requires y to be passed, but the target y is None.", y=None),
     stack("y of one class", ValueError, "y has one class only (0.0), but a classifier needs labelled rows of at least two.", y=np.zeros(60)),
-    stack("a class of fewer rows than folds", ValueError, "Class 1 has 2 rows, too few for cv=3 folds with one in each. Pass cv=2 or less, a splitter of your own, or more rows of that class.", y=(ROWS < 2).astype(int)),
+    stack("two classes, one of a single row", ValueError, "Class 1 has 1 row: it cannot be both learnt and held out. Pass more rows of that class, or leave it out.", y=(ROWS < 1).astype(int)),
+    stack("more folds than rows of any class", ValueError, "Class 0 has 30 rows, too few for cv=31 folds with one in each. Pass cv=30 or less, a splitter of your own, or more rows of that class.", cv=31),
+    stack("a frozen model", ValueError, "estimators: 'a' is, or holds, a frozen model, which no fold fits anew: its predictions would not be out of fold. Pass the model itself; or pass all base models fitted, cv='prefit', and rows that none of them has seen.", estimators=[("a", FrozenEstimator(GaussianNB().fit(R, Y)))]),
+    stack("cv='prefit' and a model that is not fitted", ValueError, "No base model is left: … 'a', final fit: NotFittedError: This GaussianNB instance is not fitted yet.", cv="prefit"),
+    stack("cv='prefit' and a model of other labels", ValueError, "No base model is left: … 'a', final fit: ValueError: its classes_ are …, not among the codes 0 to 1", estimators=[("a", GaussianNB().fit(R, np.array(["no", "yes"])[Y]))], cv="prefit"),
     stack("sample_weight too short", ValueError, "sample_weight.shape == (3,), expected (60,)", v=np.ones(3)),
     stack("sample_weight zero for a class", ValueError, "sample_weight gives class 1 a total weight of 0: every class needs a labelled row of positive weight.", v=1 - Y),
     stack("groups too short", ValueError, "groups has shape (5,), but X has 60 rows: pass one group per row.", groups=np.zeros(5)),
@@ -261,8 +266,8 @@ PIPELINE = [
     stack("groups two-dimensional", ValueError, "groups has shape (60, 2), but X has 60 rows: pass one group per row.", groups=np.zeros((60, 2))),
     stack("fewer groups than folds", ValueError, "groups has 2 different values, too few for cv=3 folds. Pass a smaller cv.", groups=Y),
     stack("a splitter of groups without groups", ValueError, "The 'groups' parameter should not be None.", cv=GroupKFold(3)),
-    stack("no base model", ValueError, "Got estimators=[], which has no base model: pass a list of (name, estimator).", estimators=[]),
-    stack("every base model dropped", ValueError, "Got estimators=[('a', 'drop')], which has no base model: pass a list of (name, estimator).", estimators=[("a", "drop")]),
+    stack("no base model", ValueError, "Got estimators=[], which has no base model: pass a list of (name, estimator) or a dict.", estimators=[]),
+    stack("every base model dropped", ValueError, "Got estimators=[('a', 'drop')], which has no base model: pass a list of (name, estimator) or a dict.", estimators=[("a", "drop")]),
     stack("estimators a model, not a list", ValueError, "The 'estimators' parameter of StackingPipeline must be an instance of 'list', … Got GaussianNB() instead.", estimators=GaussianNB()),
     stack("two models of one name", ValueError, "estimators: the name 'a' is taken twice, contains '__', or is a parameter of the pipeline. Got names=['a', 'a']; give each base model a name of its own.", estimators=[("a", GaussianNB()), ("a", GaussianNB())]),
     stack("a name with '__'", ValueError, "estimators: the name 'a__b' is taken twice, contains '__', or is a parameter", estimators=[("a__b", GaussianNB())]),
@@ -287,6 +292,7 @@ PIPELINE = [
     stack("memory a number", ValueError, "The 'memory' parameter of StackingPipeline must be … Got 3 instead.", memory=3),
     Case("predict before fit", NotFittedError, "This StackingPipeline instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: StackingPipeline([GaussianNB()]).predict(R)),
     Case("refit_meta before fit", NotFittedError, "This StackingPipeline instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: StackingPipeline([GaussianNB()]).refit_meta(None)),
+    Case("refit_meta after a base model was added to the parameters", ValueError, "estimators has 'b', which the fit did not have: call fit for base models to be fitted.", lambda _: StackingPipeline([("a", GaussianNB())], cv=3).fit(R, Y).set_params(estimators=[("a", GaussianNB()), ("b", GaussianNB())]).refit_meta(None)),
     Case("new rows of another number of columns", ValueError, "X has 3 features, but StackingPipeline is expecting 4 features as input.", lambda _: StackingPipeline([GaussianNB()], cv=3).fit(R, Y).predict(R[:, :3])),
 ]
 

@@ -45,7 +45,7 @@ def numbered_rows(n=120):
             "shape",
             r"predict_proba returned shape \(39, 2\), but 40 rows and 2 classes make \(40, 2\)",
         ),
-        ("classes", "its classes_ are .*'no'.*, but it was fitted on the codes 0 to 1"),
+        ("classes", "its classes_ are .*'no'.*, not among the codes 0 to 1"),
         ("nan", "20 of 40 predictions are NaN or infinite"),
         (
             "sums",

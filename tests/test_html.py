@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from cfens_stack import BaseModelWarning, CFEnsemble, CFEnsembleSearch, StackingPipeline, recommend
 from cfens_stack.datasets import make_predictions
+from cfens_stack.html import Bar
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -113,15 +114,36 @@ def test_pipeline_with_a_failing_model(show):
         stack = StackingPipeline(models, cv=4, random_state=0).fit(X, y)
     found = show(stack)
     (failure,) = stack.failures_
-    assert [row[:2] + row[3:] for row in found["cells"][1:]] == [
-        ["bayes", "fitted", "0.0%", ""],
-        ["bad", "fitted", "25.0%", str(failure)],
-        ["tree", "fitted", "0.0%", ""],
-    ]
-    assert [row[2] for row in found["cells"][1:]] == [f"{w:.3f}" for w in stack.meta_.coef_]
+    reason = f"fold {failure.fold}: RuntimeError: boom"
+    order = np.argsort(-stack.meta_.coef_)
+    names = np.array(["bayes", "bad", "tree"])[order]
+    assert [row[0] for row in found["cells"][1:]] == names.tolist()
+    assert [row[1] for row in found["cells"][1:]] == [f"{w:.3f}" for w in stack.meta_.coef_[order]]
+    shown = {row[0]: row[3:4] + row[5:] for row in found["cells"][1:]}
+    assert shown == {
+        "bayes": ["0.0%", "fitted", ""],
+        "bad": ["25.0%", "fitted", reason],
+        "tree": ["0.0%", "fitted", ""],
+    }
     assert all(
         word in found["diagram"] for word in ("bayes", "bad", "tree", "CFEnsemble")
     )  # scikit-learn's diagram is there
+
+
+def test_failures_are_grouped_by_model_and_a_lost_one_is_called_so():
+    X, y = np.random.default_rng(0).normal(size=(90, 2)), np.arange(90) % 2
+    models = [("bayes", GaussianNB()), ("bad", LogisticRegression(C=-1))]
+    with pytest.warns(BaseModelWarning):
+        html = html_of(StackingPipeline(models, cv=3).fit(X, y))
+    assert html.count("InvalidParameterError") == 1
+    assert "fold 0, fold 1, fold 2, final fit: InvalidParameterError" in html
+    assert html.count(">lost<") == 1
+
+
+def test_bars_of_negative_numbers_are_hollow():
+    assert "background" in Bar(0.5, 1.0).html
+    assert "background" not in Bar(-0.5, 1.0).html
+    assert "width: 4.00em" in Bar(-0.5, 1.0).html
 
 
 def test_pipeline_of_three_classes_and_another_meta_learner():

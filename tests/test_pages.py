@@ -16,6 +16,7 @@ PAGES = [
     "README.md",
     "docs/index.md",
     "docs/start.md",
+    "docs/pipeline.md",
     "docs/guide.md",
     "docs/missing.md",
     "docs/calibration.md",

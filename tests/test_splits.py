@@ -69,3 +69,33 @@ def test_rows_without_a_label_are_in_no_fold():
 def test_splits_that_are_refused(cv, groups, message):
     with pytest.raises(ValueError, match=message):
         splits_of(cv, [0] * 12 + [1] * 3, groups)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(43) // 2], ids=["rows", "groups"])
+def test_a_class_with_fewer_rows_than_folds_is_a_warning_on_request(groups):
+    y = np.array([0] * 40 + [1] * 3)
+    with pytest.warns(UserWarning, match="'rare' has 3 rows, less than cv=5 folds") as caught:
+        splits = splits_of(5, y, groups, rare="warn")
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert np.array_equal(np.sort(np.concatenate([test for _, test in splits])), np.arange(43))
+    assert len(splits_of(5, y, groups, rare="pass")) == 5
+
+
+@pytest.mark.parametrize("rare", ["raise", "warn", "pass"])
+def test_one_row_of_two_classes_can_not_be_learnt_and_held_out(rare):
+    with pytest.raises(ValueError, match="'rare' has 1 row: it cannot be both learnt and held out"):
+        splits_of(2, [0] * 20 + [1], rare=rare)
+
+
+def test_folds_that_no_class_can_fill_are_refused():
+    with pytest.raises(ValueError, match=r"'rare' has 3 rows.*Pass cv=4 or less"):
+        splits_of(5, [0] * 4 + [1] * 3, rare="warn")
+
+
+def test_one_row_of_three_classes_is_in_one_fold():
+    classes = np.array(["a", "b", "c"])
+    y = np.array([0] * 10 + [1] * 10 + [2])
+    with pytest.warns(UserWarning, match="'c' has 1 row, .*and no model predicts this class for"):
+        splits = make_splits(5, y[:, None], y, {}, classes=classes, seed=0, rare="warn")
+    assert sum(20 in test for _, test in splits) == 1

@@ -1,5 +1,5 @@
-"""What a fitted base model says about rows: class probabilities, or scores that are calibrated to
-probabilities.
+"""What a fitted base model says about rows: class probabilities, or scores that a Platt map turns
+into probabilities.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,9 @@ class Scores:
     are_probabilities: bool
 
 
-def predict_scores(model, X, n_classes):
-    """Predictions of a model that was fitted on class codes 0 to n_classes - 1.
+def predict_scores(model, X, labels):
+    """Predictions of a model that was fitted on `labels`, which stand in the order of the classes:
+    the class codes, or for a model that was fitted elsewhere the labels themselves.
 
     The first that the model has of `predict_proba`, `decision_function` and `predict`. The last two
     give raw scores; hard labels become 0/1 columns, and a regressor's prediction of the code is one
@@ -37,20 +38,20 @@ def predict_scores(model, X, n_classes):
         never given, or knows one class only.
     """
     if hasattr(model, "predict_proba"):
-        classes = getattr(model, "classes_", np.arange(n_classes))
+        classes = getattr(model, "classes_", labels)
         return Scores(
-            probability_columns(model.predict_proba(X), classes, X.shape[0], n_classes), True
+            probability_columns(model.predict_proba(X), classes, X.shape[0], labels), True
         )
     method = "decision_function" if hasattr(model, "decision_function") else "predict"
     values = np.asarray(getattr(model, method)(X))
     if method == "predict" and not is_regressor(model):
-        values = _one_hot(values, n_classes)
+        values = _one_hot(values, labels)
     if values.ndim not in (1, 2) or len(values) != X.shape[0]:
         raise ValueError(f"{method} returned shape {values.shape} for {X.shape[0]} rows")
     return Scores(values.astype(np.float64, copy=False).reshape(len(values), -1), False)
 
 
-def probability_columns(probabilities, classes, n_rows, n_classes):
+def probability_columns(probabilities, classes, n_rows, labels):
     """Columns of the prediction matrix from the output of predict_proba; NaN for a class that the
     model never saw.
     """
@@ -60,19 +61,16 @@ def probability_columns(probabilities, classes, n_rows, n_classes):
             f"predict_proba returned shape {probabilities.shape}, but {n_rows} rows and "
             f"{len(classes)} classes make {(n_rows, len(classes))}"
         )
-    if not _are_codes(classes, n_classes):
-        raise ValueError(
-            f"its classes_ are {list(classes)}, but it was fitted on the codes 0 to {n_classes - 1}"
-        )
+    codes = codes_of(classes, labels)
+    if codes is None:
+        raise ValueError(f"its classes_ are {list(classes)}, not among the {_named(labels)}")
     if len(classes) < 2:
         raise ValueError("its training rows hold only one class")
     _check_sums(probabilities)
-    if n_classes == 2:
-        return probabilities[:, 1:]
-    if len(classes) == n_classes:
-        return probabilities
-    columns = np.full((n_rows, n_classes), np.nan)
-    columns[:, np.asarray(classes, dtype=int)] = probabilities
+    if len(labels) == 2:
+        return probabilities[:, codes == 1]
+    columns = np.full((n_rows, len(labels)), np.nan)
+    columns[:, codes] = probabilities
     return columns
 
 
@@ -96,24 +94,36 @@ def _check_sums(probabilities):
         )
 
 
-def _are_codes(labels, n_classes):
-    """Whether all labels are codes of classes; numpy before 1.25 does not compare text with
-    numbers.
-    """
-    labels = np.asarray(labels)
-    return labels.dtype.kind not in "US" and bool(np.isin(labels, np.arange(n_classes)).all())
+def codes_of(given, labels):
+    """Places of labels among the sorted `labels`: ndarray of int; None if one is not there."""
+    given = np.asarray(given)
+    if given.dtype == object:
+        given = np.asarray(given.tolist())
+    if (given.dtype.kind in "US") != (labels.dtype.kind in "US"):
+        return None  # numpy before 1.25 does not compare text with numbers
+    if not np.isin(given, labels).all():
+        return None
+    return np.searchsorted(labels, given)
 
 
-def _one_hot(labels, n_classes):
+def _named(labels):
+    """The labels in words for a message."""
+    if np.array_equal(labels, np.arange(len(labels))):
+        return f"codes 0 to {len(labels) - 1}"
+    return f"classes {labels.tolist()}"
+
+
+def _one_hot(predicted, labels):
     """Hard labels as scores, so that the calibration turns them into how often each label is
     right.
     """
-    if labels.ndim != 1 or not _are_codes(labels, n_classes):
+    codes = codes_of(predicted, labels) if predicted.ndim == 1 else None
+    if codes is None:
         raise ValueError(
-            f"predict returned something else than one of the codes 0 to {n_classes - 1} a row"
+            f"predict returned something else than one of the {_named(labels)} for each row"
         )
-    hot = (labels[:, None] == np.arange(n_classes)).astype(np.float64)
-    return hot[:, 1:] if n_classes == 2 else hot
+    hot = (codes[:, None] == np.arange(len(labels))).astype(np.float64)
+    return hot[:, 1:] if len(labels) == 2 else hot
 
 
 def fit_calibrator(scores, y, sample_weight):
@@ -161,7 +171,9 @@ def calibrate(calibrator, scores, n_classes):
     probabilities = np.full((len(scores), len(calibrator.classes_)), np.nan)
     if usable.any():
         probabilities[usable] = calibrator.predict_proba(scores[usable])
-    return probability_columns(probabilities, calibrator.classes_, len(scores), n_classes)
+    return probability_columns(
+        probabilities, calibrator.classes_, len(scores), np.arange(n_classes)
+    )
 
 
 def as_probabilities(scores, calibrator, n_classes):

@@ -1,14 +1,20 @@
-"""Base models that fail: the record, the warning, the error."""
+"""Base models that fail or warn: the record, the warning, the error."""
 
+import textwrap
 import traceback
-import warnings
+from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
+from cfens_stack.validation import warn_user
+
+NOT_STARTED = "NotStarted"  # in place of an exception's name
+LONGEST = 200  # characters of a base model's own warning in ours
+
 
 class BaseModelWarning(UserWarning):
-    """A base model did less than it was asked for: predictions are missing, or it took no
-    weights.
+    """A base model did less than it was asked for: predictions are missing, it took no weights, or
+    it warned in its fits.
     """
 
 
@@ -45,9 +51,37 @@ class FitFailure:
         return f"base model {self.model!r}, {where(self.fold)}: {self.reason}"
 
 
+@dataclass(frozen=True)
+class FitWarning:
+    """What a base model warned of while it was fitted.
+
+    Parameters
+    ----------
+    model : str
+        Name of the base model.
+    fold : int or None
+        Number of the fold, counted from 0 in the order of the splits; None for the model that
+        predicts new rows.
+    category : str
+        Name of the warning's class.
+    message : str
+    """
+
+    model: str
+    fold: int | None
+    category: str
+    message: str
+
+
 def where(fold):
     """Words for a fold."""
     return "final fit" if fold is None else f"fold {fold}"
+
+
+def not_started(model, fold, time_limit):
+    """Record of a fit that the time limit left out."""
+    reason = f"not started, since time_limit={time_limit} seconds were over or would have been"
+    return FitFailure(model, fold, reason, NOT_STARTED)
 
 
 def failure_of(model, fold, error):
@@ -60,34 +94,88 @@ def failure_of(model, fold, error):
     )
 
 
-def report_fits(failures, estimators, n_folds, on_failure):
-    """One warning a model and reason; an error if no model is left, or under "raise" for the first
-    failure.
+def report_fits(models, n_folds, on_failure):
+    """One warning for each model and reason, one for each model that warned itself; an error if no
+    model is left, or under "raise" for the first failure.
+
+    Parameters
+    ----------
+    models : BaseModels
+    n_folds : int
+    on_failure : {"warn", "raise"}
     """
-    if failures and on_failure == "raise":
-        raise BaseModelError(f"{failures[0]} (on_failure='raise')")
-    if all(estimator is None for estimator in estimators):
+    failures = models.failures
+    broken = [failure for failure in failures if failure.error_type != NOT_STARTED]
+    if broken and on_failure == "raise":
+        raise BaseModelError(f"{broken[0]} (on_failure='raise')")
+    if all(estimator is None for estimator in models.estimators):
         raise _no_model_left("each failed in every fold or in the final fit", failures)
     for (model, reason), places in _by_reason(failures).items():
-        warnings.warn(
-            f"Base model {model!r}, {', '.join(places)} (of {n_folds} folds): {reason}. "
-            "These predictions are missing (NaN); failures_ has the traceback of each failure.",
-            BaseModelWarning,
-            stacklevel=4,
+        lost = models.estimators[models.names.index(model)] is None
+        what = (
+            "The model is lost: its predictions are missing (NaN) throughout, for new rows too"
+            if lost
+            else "These predictions are missing (NaN)"
         )
+        warn_user(
+            f"Base model {model!r}, {', '.join(places)} (of {n_folds} folds): {_ended(reason)} "
+            f"{what}; failures_ has the traceback of each failure.",
+            BaseModelWarning,
+        )
+    for model in models.names:
+        own = [warned for warned in models.warnings if warned.model == model]
+        if own:
+            warn_user(_told_once(model, own, n_folds), BaseModelWarning)
 
 
-def report_predictions(failures, n_models, on_failure):
-    """The same for models that fail on new rows."""
+def _told_once(model, warned, n_folds):
+    """A model's own warnings in one line: where, and the first of each category."""
+    folds = sorted({fit.fold for fit in warned}, key=lambda fold: (fold is None, fold))
+    first = {fit.category: fit.message for fit in reversed(warned)}
+    texts = [
+        f"{category}: {textwrap.shorten(message, LONGEST, placeholder=' ...')}"
+        for category, message in sorted(first.items())
+    ]
+    return (
+        f"Base model {model!r} warned in {', '.join(map(where, folds))} (of {n_folds} folds): "
+        f"{_ended('; '.join(texts))} warnings_ has each in full."
+    )
+
+
+def report_predictions(failures, abstentions, n_models, on_failure):
+    """The same for new rows: an error if every model failed. Rows that models gave no prediction
+    for are missing cells, be they all of the rows: what one row gets does not depend on others.
+
+    Parameters
+    ----------
+    failures : list of FitFailure
+    abstentions : list of (str, int, int)
+        Model, rows without a finite prediction, rows.
+    n_models : int
+        Models that were asked.
+    on_failure : {"warn", "raise"}
+    """
     if failures and len(failures) == n_models and on_failure == "warn":
         raise _no_model_left("each failed to predict the new rows", failures)
     for failure in failures:
-        message = f"Base model {failure.model!r} failed to predict new rows: {failure.reason}. "
+        message = (
+            f"Base model {failure.model!r} failed to predict new rows: {_ended(failure.reason)} "
+        )
         if on_failure == "raise":
             raise BaseModelError(message + f"on_failure='raise'\n{failure.traceback}")
-        warnings.warn(
-            message + "These predictions are missing (NaN).", BaseModelWarning, stacklevel=4
+        warn_user(message + "These predictions are missing (NaN).", BaseModelWarning)
+    for model, n_lost, n_rows in abstentions:
+        message = (
+            f"Base model {model!r} gave NaN or infinite predictions for {n_lost} of {n_rows} new "
+            "rows. "
         )
+        if on_failure == "raise":
+            raise BaseModelError(message + "on_failure='raise'")
+        warn_user(message + "These cells are missing (NaN).", BaseModelWarning)
+
+
+def _ended(text):
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _no_model_left(what, failures):
@@ -108,7 +196,13 @@ def summary(failures):
     )
 
 
-def _by_reason(failures):
+def reasons_of(model, failures):
+    """Why predictions of a model are missing, each reason once with the folds."""
+    own = _by_reason(failure for failure in failures if failure.model == model)
+    return "; ".join(f"{', '.join(places)}: {reason}" for (_, reason), places in own.items())
+
+
+def _by_reason(failures: Iterable[FitFailure]) -> dict[tuple[str, str], list[str]]:
     places: dict[tuple[str, str], list[str]] = {}
     for failure in failures:
         places.setdefault((failure.model, failure.reason), []).append(where(failure.fold))

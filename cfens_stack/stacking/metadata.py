@@ -2,8 +2,6 @@
 routing off and on.
 """
 
-import warnings
-
 from sklearn import get_config
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
@@ -11,6 +9,7 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import has_fit_parameter
 
 from cfens_stack.stacking.failures import BaseModelWarning
+from cfens_stack.validation import warn_user
 
 
 def request_weights(model):
@@ -49,13 +48,9 @@ def metadata_for(router, models, metadata):
     arguments = {name: weight_argument(model) for name, model in models.items()}
     unweighted = [name for name, argument in arguments.items() if argument is None]
     if unweighted:
-        warnings.warn(
-            (
-                f"The fit of {', '.join(map(repr, unweighted))} takes no sample_weight: fitted "
-                "without."
-            ),
+        warn_user(
+            f"The fit of {', '.join(map(repr, unweighted))} takes no sample_weight: fitted without.",
             BaseModelWarning,
-            stacklevel=3,
         )
     return {
         name: {} if argument is None else {argument: sample_weight}

@@ -1,15 +1,13 @@
-"""A list of named estimators as a parameter: names, checks, and nested `get_params` and
-`set_params`.
-"""
+"""Named estimators as a parameter: names, checks, and nested `get_params` and `set_params`."""
 
 from collections import Counter
 
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 
 
 class NamedEstimatorsMixin(BaseEstimator):
-    """`name` and `name__parameter` are parameters of what holds (name, estimator) pairs in
-    `estimators`.
+    """`name` and `name__parameter` are parameters of what holds (name, estimator) pairs, or a dict,
+    in `estimators`.
     """
 
     def get_params(self, deep=True):
@@ -32,15 +30,18 @@ class NamedEstimatorsMixin(BaseEstimator):
         pairs = as_pairs(self.estimators)
         replaced = {name: params.pop(name) for name, _ in pairs if name in params}
         if replaced:
-            self.estimators = [(name, replaced.get(name, estimator)) for name, estimator in pairs]
+            pairs = [(name, replaced.get(name, estimator)) for name, estimator in pairs]
+            self.estimators = dict(pairs) if isinstance(self.estimators, dict) else pairs
         super().set_params(**params)
         return self
 
 
 def as_pairs(estimators):
-    """The estimators if they are (name, estimator) pairs, else no pairs: the parameter may be
-    unchecked yet.
+    """The estimators if they are (name, estimator) pairs or a dict, else no pairs: the parameter
+    may be unchecked yet.
     """
+    if isinstance(estimators, dict):
+        estimators = list(estimators.items())
     if isinstance(estimators, list | tuple) and all(
         isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
         for pair in estimators
@@ -50,7 +51,7 @@ def as_pairs(estimators):
 
 
 def named(estimators, reserved):
-    """(name, estimator) pairs of a list of pairs or of bare estimators, without the dropped ones.
+    """(name, estimator) pairs of a dict, a list of pairs or of bare estimators, without the dropped ones.
 
     Bare estimators are called after their class in lower case, numbered where a class occurs twice.
 
@@ -62,7 +63,7 @@ def named(estimators, reserved):
         If there is no estimator, or a name is taken twice, contains "__" or is one of the reserved
         names.
     """
-    pairs = as_pairs(estimators) or _named_after_class(estimators)
+    pairs = as_pairs(estimators) or _named_after_class(list(estimators))
     names = [name for name, _ in pairs]
     for name, count in Counter(names).items():
         if count > 1 or "__" in name or name in reserved:
@@ -84,9 +85,33 @@ def named(estimators, reserved):
     if not pairs:
         raise ValueError(
             f"Got estimators={estimators!r}, which has no base model: pass a list of (name, "
-            "estimator)."
+            "estimator) or a dict."
         )
     return pairs
+
+
+def refuse_frozen(pairs):
+    """ValueError for a base model with a frozen classifier or regressor in it; frozen transformers
+    pass.
+
+    No fold would fit it anew, and what it says of rows that it has learnt from would pass for out
+    of fold.
+    """
+    for name, model in pairs:
+        parts = [model, *model.get_params(deep=True).values()]
+        if any(_is_frozen(part) and (is_classifier(part) or is_regressor(part)) for part in parts):
+            raise ValueError(
+                f"estimators: {name!r} is, or holds, a frozen model, which no fold fits anew: its "
+                "predictions would not be out of fold. Pass the model itself; or pass all base "
+                "models fitted, cv='prefit', and rows that none of them has seen."
+            )
+
+
+def _is_frozen(part):
+    if isinstance(part, type) or not hasattr(part, "__sklearn_clone__"):
+        return False
+    own = type(part).__sklearn_clone__ is not BaseEstimator.__sklearn_clone__
+    return own and clone(part) is part
 
 
 def _named_after_class(estimators):

@@ -2,72 +2,68 @@
 cells.
 """
 
-from typing import Any
-
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
+from cfens_stack.stacking.base_models import BaseModels, model_columns, n_columns
 from cfens_stack.stacking.base_predictions import as_probabilities, calibrate, fit_calibrator
-from cfens_stack.stacking.failures import FitFailure
+from cfens_stack.stacking.failures import FitFailure, FitWarning
 from cfens_stack.stacking.fits import Fit
 from cfens_stack.validation import UNLABELLED
 
 
-def n_columns(classes):
-    """Columns a model in the prediction matrix."""
-    return 1 if len(classes) == 2 else len(classes)
+def fill_matrix(names, outcomes, splits, y, sample_weight, classes):
+    """The prediction matrix: out of fold where there is a label, by the final model where there is
+    none; and what else is left of the fits.
 
-
-def model_columns(R, names, classes):
-    """Name and columns (a view) of each model in the prediction matrix."""
-    width = n_columns(classes)
-    return [(name, R[:, u * width : (u + 1) * width]) for u, name in enumerate(names)]
-
-
-def fill_matrix(R, names, outcomes, splits, y, sample_weight, classes):
-    """Write the prediction matrix: out of fold where there is a label, by the final model where
-    there is none.
+    A model that has no final fit or no out-of-fold prediction is lost: its cells are NaN
+    throughout.
 
     Parameters
     ----------
-    R : ndarray of shape (n, m) or (n, m * K)
-        Written; NaN where missing, and throughout for a model that has no final fit or no
-        out-of-fold prediction.
     names : list of str, length m
     outcomes : list of Fit or FitFailure
-        Model by model: one a fold, then the final fit. Emptied, so that no prediction is held twice
-        for long.
+        Model by model: one for each fold, then the final fit. Emptied, so that no prediction is
+        held twice for long.
     splits : list of (train, test)
     y : ndarray of int, shape (n,)
         Codes of the labels in `classes`, -1 without a label.
 
     Returns
     -------
-    estimators : list of estimator or None
-        Final models.
-    calibrators : dict of str to LogisticRegression
-    failures : list of FitFailure
+    models : BaseModels
     """
-    estimators: list[Any] = []
-    calibrators: dict[str, LogisticRegression] = {}
-    failures: list[FitFailure] = []
-    for name, block in model_columns(R, names, classes):
+    oof = np.empty((len(y), len(names) * n_columns(classes)))
+    models = BaseModels(names, [], {}, [], [], {}, {}, oof)
+    for name, block in model_columns(oof, names, classes):
         *folds, final = (outcomes.pop(0) for _ in range(len(splits) + 1))
+        _note(models, name, [*enumerate(folds), (None, final)])
         calibrator, failed = fill_block(block, name, folds, splits, y, sample_weight, classes)
-        failures += failed
-        if isinstance(final, FitFailure):
-            failures.append(final)
+        models.failures.extend(failed)
+        if isinstance(final, FitFailure) and final not in failed:
+            models.failures.append(final)
         if isinstance(final, FitFailure) or np.isnan(block).all():
             block[:] = np.nan
-            estimators.append(None)
+            models.estimators.append(None)
             continue
-        estimators.append(final.estimator)
+        models.estimators.append(final.estimator)
         if calibrator is not None:
-            calibrators[name] = calibrator
+            models.calibrators[name] = calibrator
         if final.scores is not None:
             values = as_probabilities(final.scores, calibrator, len(classes))
             block[y == UNLABELLED] = np.where(np.isfinite(values), values, np.nan)
-    return estimators, calibrators, failures
+    return models
+
+
+def _note(models, name, outcomes):
+    """Seconds and warnings of a model's fits."""
+    fits = [(fold, fit) for fold, fit in outcomes if isinstance(fit, Fit)]
+    models.fit_times[name] = sum(fit.fit_seconds for _, fit in fits)
+    models.predict_times[name] = sum(fit.predict_seconds for _, fit in fits)
+    models.warnings.extend(
+        FitWarning(name, fold, category, message)
+        for fold, fit in fits
+        for category, message in fit.warned
+    )
 
 
 def fill_block(block, name, outcomes, splits, y, sample_weight, classes):
@@ -87,7 +83,8 @@ def fill_block(block, name, outcomes, splits, y, sample_weight, classes):
         The map for the scores of the model fitted on all rows, if the model gives scores.
     failures : list of FitFailure
     """
-    failures = [outcome for outcome in outcomes if isinstance(outcome, FitFailure)]
+    lost = [outcome for outcome in outcomes if isinstance(outcome, FitFailure)]
+    failures = list(dict.fromkeys(lost))  # one for all folds where the model came fitted
     scores = {fold: fit.scores for fold, fit in enumerate(outcomes) if isinstance(fit, Fit)}
     folds = {fold: given.values for fold, given in scores.items()}
     calibrator = None

@@ -2,25 +2,40 @@
 
 import numpy as np
 
-from cfens_stack.ensemble.aggregator import column_weights
 from cfens_stack.html import Bar, paragraph, table
+from cfens_stack.stacking.failures import reasons_of
+from cfens_stack.stacking.leaderboard import missing_shares, model_weights
+
+HEADING = ["base model", "weight", "slope", "missing", "seconds", "state", "failures"]
 
 
 def pipeline_summary(pipeline):
-    """Of a fitted StackingPipeline: weight, missing predictions and failures of each base model."""
-    n, m = len(pipeline.oof_), len(pipeline.model_names_)
-    missing = np.isnan(pipeline.oof_).reshape(n, m, -1).any(axis=2).mean(axis=0)
-    meta = getattr(pipeline.meta_, "best_estimator_", pipeline.meta_)
-    weights = np.full(m, np.nan)
-    if hasattr(meta, "coef_") and np.shape(meta.coef_)[-1] == pipeline.oof_.shape[1]:
-        weights = column_weights(column_weights(meta.coef_).reshape(m, -1).T)
+    """Of a fitted StackingPipeline: weight, missing predictions, seconds and failures of each base
+    model, the largest weights first.
+    """
+    names, meta = pipeline.model_names_, pipeline.meta_
+    m = len(names)
+    weights, slopes = model_weights(meta, m)
+    oof = getattr(pipeline, "oof_", None)  # for_serving() leaves it out
+    missing = ["-"] * m if oof is None else [f"{share:.1%}" for share in missing_shares(oof, m)]
     known = bool(np.isfinite(weights).all())
     rows = []
-    for name, weight, share in zip(pipeline.model_names_, weights, missing, strict=True):
-        failures = [str(failure) for failure in pipeline.failures_ if failure.model == name]
-        state = "lost" if pipeline.named_estimators_[name] is None else "fitted"
-        cell = Bar(weight, np.abs(weights).max()) if known else "-"
-        rows.append((name, state, cell, f"{share:.1%}", "; ".join(failures)))
-    heading = ["base model", "state", "weight", "missing", "failures"]
-    text = f"{n} rows, {m} base models, {len(pipeline.failures_)} failures; meta-learner {type(meta).__name__}"
-    return paragraph(text) + table(heading, rows)
+    for u in np.argsort(-weights, kind="stable"):
+        name = names[u]
+        rows.append(
+            (
+                name,
+                Bar(weights[u], np.abs(weights).max()) if known else "-",
+                f"{slopes[u]:.2f}" if np.isfinite(slopes[u]) else "-",
+                missing[u],
+                f"{pipeline.fit_times_[name] + pipeline.predict_times_[name]:.3g}",
+                "lost" if pipeline.named_estimators_[name] is None else "fitted",
+                reasons_of(name, pipeline.failures_),
+            )
+        )
+    meta = getattr(meta, "best_estimator_", meta)
+    text = (
+        f"{'for serving' if oof is None else f'{len(oof)} rows'}, {m} base models, {len(pipeline.failures_)} failures, "
+        f"{len(pipeline.warnings_)} warnings; meta-learner {type(meta).__name__}"
+    )
+    return paragraph(text) + table(HEADING, rows)

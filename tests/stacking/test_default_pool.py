@@ -10,6 +10,8 @@ from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.datasets import make_classification
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
 
 from cfens_stack import StackingPipeline
 from cfens_stack.stacking.default_pool import default_estimators
@@ -148,3 +150,53 @@ def test_weights_with_routing_enabled():
         name for name, moved in zip(plain.model_names_, differs, strict=True) if not moved
     ]
     assert unweighted == ["discriminant", "neighbours"]
+
+
+def test_presets():
+    names = {
+        preset: [name for name, _ in default_estimators(preset)]
+        for preset in ("fast", "default", "best")
+    }
+    assert [name for name, _ in default_estimators()] == names["default"]
+    assert len(names["fast"]) == 8
+    assert set(names["fast"]) < set(names["default"]) < set(names["best"])
+    trees = dict(default_estimators("fast"))["extra_trees"][-1]
+    assert trees.n_estimators == 100
+    with pytest.raises(ValueError, match="preset='slow': pass one of 'fast', 'default', 'best'"):
+        default_estimators("slow")
+
+
+@pytest.mark.parametrize("preset", ["fast", "best"])
+def test_every_model_of_a_preset_learns(preset):
+    columns, y = mixed_table(300)
+    table = as_table(columns, "pandas")
+    for name, model in default_estimators(preset):
+        assert roc_auc_score(y, model.fit(table, y).predict_proba(table)[:, 1]) > 0.7, name
+
+
+def test_parts_of_the_default_pool_and_of_the_default_meta_learner_can_be_set():
+    pipeline = StackingPipeline()
+    assert pipeline.set_params(neighbours="drop", meta__rho=0.3) is pipeline
+    assert dict(pipeline.estimators)["neighbours"] == "drop"
+    assert pipeline.meta.rho == 0.3
+    pipeline.set_params(logistic__logisticregression__C=0.1)
+    assert dict(pipeline.estimators)["logistic"][-1].C == 0.1
+    assert StackingPipeline().get_params()["meta"] is None  # until it is asked for
+    for wrong in ("meta__sigma", "neighbors", "neighbors__n_jobs"):
+        with pytest.raises(ValueError, match="Invalid parameter"):
+            StackingPipeline().set_params(**{wrong: 1})
+
+
+def test_a_grid_over_the_meta_learner_and_the_pool():
+    X, y = make_classification(150, random_state=0)
+    few = {
+        name: "drop" for name, _ in default_estimators() if name not in ("logistic", "neighbours")
+    }
+    pipeline = StackingPipeline(cv=2, random_state=0).set_params(**few)
+    grid = {"meta__rho": [0.2, 0.8], "neighbours": ["drop", GaussianNB()]}
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
+    assert set(search.best_params_) == set(grid)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    bare = StackingPipeline([GaussianNB()], cv=2, random_state=0)
+    search = GridSearchCV(bare, {"meta__rho": [0.2, 0.8]}, cv=2, error_score="raise").fit(X, y)
+    assert search.best_estimator_.meta_.rho == search.best_params_["meta__rho"]

@@ -5,11 +5,14 @@ probabilities.
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import KFold, RepeatedKFold, TimeSeriesSplit
+from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC, LinearSVC
 
+from cfens_stack import StackingPipeline
 from cfens_stack.stacking.base_predictions import Scores, calibrate, fit_calibrator, predict_scores
 from cfens_stack.stacking.failures import FitFailure
 from cfens_stack.stacking.fits import Fit
@@ -43,6 +46,26 @@ def test_the_calibration_of_a_fold_does_not_see_its_labels():
         assert (
             np.abs(other[train] - block[train]).min() > 1e-4
         )  # the other folds do learn from them
+
+
+def test_what_a_label_does_to_its_own_cell():
+    """Nothing, of a model with predict_proba; little, of one with scores, through the scores of the
+    other folds, whose models have seen the label.
+    """
+    X, y = make_classification(200, flip_y=0.1, class_sep=0.7, random_state=0)
+    splits = list(KFold(4, shuffle=True, random_state=0).split(X))
+    models = [GaussianNB(), LinearSVC(random_state=0)]
+
+    def oof(y):
+        return StackingPipeline(models, cv=splits, random_state=0).fit(X, y).oof_
+
+    first, moved = oof(y), []
+    for row in range(0, 200, 20):
+        changed = y.copy()
+        changed[row] = 1 - y[row]
+        moved.append(np.abs(oof(changed)[row] - first[row]))
+    assert np.max(moved, axis=0)[0] == 0
+    assert 0 < np.max(moved, axis=0)[1] < 0.03
 
 
 def test_scores_of_a_time_series_are_calibrated_on_the_past():
@@ -135,7 +158,7 @@ def test_every_kind_of_model_ends_in_probabilities(model, width, n_classes):
     X = rng.normal(size=(300, 3)) + 1.5 * y[:, None]
     splits = list(KFold(5, shuffle=True, random_state=0).split(X))
     fits = [
-        Fit(predict_scores(model.fit(X[train], y[train]), X[test], n_classes), None)
+        Fit(predict_scores(model.fit(X[train], y[train]), X[test], np.arange(n_classes)), None)
         for train, test in splits
     ]
     assert fits[0].scores.values.shape == (60, width[n_classes])
@@ -156,7 +179,7 @@ def test_hard_labels_become_how_often_they_are_right():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(4000, 1))
     y = np.where(rng.random(4000) < 0.8, X[:, 0] > 0, X[:, 0] <= 0).astype(int)
-    scores = predict_scores(Hard(), X, 2)
+    scores = predict_scores(Hard(), X, BINARY)
     np.testing.assert_array_equal(np.unique(scores.values), [0, 1])
     block, _, _ = score_block(scores.values, list(KFold(4).split(X)), y)
     np.testing.assert_allclose(block[:, 0], np.where(X[:, 0] > 0, 0.8, 0.2), atol=0.03)
@@ -204,11 +227,11 @@ class Returning(ClassifierMixin, BaseEstimator):
 )
 def test_wrong_outputs_say_what_is_wrong(model, message):
     with pytest.raises(ValueError, match=message):
-        predict_scores(model, np.zeros((5, 2)), 2)
+        predict_scores(model, np.zeros((5, 2)), BINARY)
 
 
 def test_a_class_the_model_never_saw_is_missing():
     model = Returning([0, 2], predict_proba=np.array([[0.3, 0.7]]))
     np.testing.assert_array_equal(
-        predict_scores(model, np.zeros((1, 2)), 3).values, [[0.3, np.nan, 0.7]]
+        predict_scores(model, np.zeros((1, 2)), np.arange(3)).values, [[0.3, np.nan, 0.7]]
     )

@@ -225,6 +225,31 @@ def test_a_class_that_a_fold_does_not_train_on():
     np.testing.assert_array_equal(np.flatnonzero(np.isfinite(fitted.oof_[:, 0])), np.arange(30))
 
 
+@pytest.mark.parametrize("n_rare", [2, 3])
+def test_a_class_with_fewer_rows_than_folds(n_rare):
+    X, y = numbered_data()
+    y = (np.arange(120) < n_rare).astype(int)
+    with pytest.warns(UserWarning, match=f"Class 1 has {n_rare} rows, less than cv=5 folds"):
+        fitted = stack(GaussianNB(), cv=5).fit(X, y)
+    assert np.isfinite(fitted.oof_).all()
+    assert fitted.failures_ == []
+
+
+def test_a_class_of_one_row_is_missing_where_the_fold_cannot_know_it():
+    X, y = numbered_data()
+    y = np.where(np.arange(120) == 7, 2, y)
+    with pytest.warns(UserWarning, match=r"[Cc]lass 2") as caught:
+        fitted = stack(GaussianNB(), cv=5).fit(X, y)
+    rare, missing = (str(record.message) for record in caught)
+    assert "Class 2 has 1 row, less than cv=5 folds" in rare
+    assert "no row of class 2 among its training rows" in missing
+    assert len(fitted.failures_) == 1
+    np.testing.assert_array_equal(np.isnan(fitted.oof_).any(axis=0), [False, False, True])
+    assert np.isnan(fitted.oof_[7, 2])
+    assert np.isnan(fitted.oof_[:, 2]).sum() == 24
+    assert fitted.predict_proba(X).shape == (120, 3)
+
+
 # Scores
 
 
@@ -524,7 +549,7 @@ def test_nan_predictions_for_new_rows_are_reported():
     stack = StackingPipeline(models, cv=3, random_state=0).fit(X, y)
     new = X[:5].copy()
     new[0] = 1000.0
-    with pytest.warns(BaseModelWarning, match="NaN or infinite predictions for 1 of 5 rows"):
+    with pytest.warns(BaseModelWarning, match="NaN or infinite predictions for 1 of 5 new rows"):
         R = stack.base_predictions(new)
     assert np.isnan(R[0, 0])
     assert np.isfinite(R[1:, 0]).all()

@@ -1,0 +1,98 @@
+"""Scores of given predictions: any scorer of scikit-learn, and how sure the score is."""
+
+import inspect
+
+import numpy as np
+from scipy.stats import t as student_t
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import get_scorer
+
+N_BLOCKS = 20  # of rows, left out in turn
+
+
+class GivenPredictions(ClassifierMixin, BaseEstimator):
+    """Stands in for a fitted classifier where the predictions are there already: its X are row
+    numbers, its classes the codes.
+
+    Parameters
+    ----------
+    P : ndarray of shape (n, K)
+    """
+
+    def __init__(self, P):
+        self.P = P
+
+    @property
+    def classes_(self):
+        """Class codes."""
+        return np.arange(self.P.shape[1])
+
+    def predict_proba(self, X):
+        """Rows of P."""
+        return self.P[np.ravel(X)]
+
+    def predict(self, X):
+        """Code of the most probable class."""
+        return self.predict_proba(X).argmax(axis=1)
+
+
+class RowScorer:
+    """Scores of predictions on some of the rows; larger is better.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        Of scikit-learn; None: "neg_log_loss".
+    y : ndarray of int, shape (n,)
+        Class codes, -1 without a label.
+    sample_weight : ndarray of shape (n,) or None
+        Used by scorers that take weights.
+    blocks : list of ndarray of int
+        Row numbers that are left out in turn for the interval; rows that belong together are in
+        one block.
+    """
+
+    def __init__(self, scoring, y, sample_weight, blocks):
+        self.scorer = get_scorer("neg_log_loss" if scoring is None else scoring)
+        self.y = y
+        self.weights = sample_weight if _takes_weights(self.scorer) else None
+        self.blocks = blocks
+
+    def score(self, P, rows):
+        """Score of predictions on rows; NaN where the score is not defined, as without a class."""
+        if len(rows) == 0:
+            return np.nan
+        weights = {} if self.weights is None else {"sample_weight": self.weights[rows]}
+        try:
+            return float(self.scorer(GivenPredictions(P), rows[:, None], self.y[rows], **weights))
+        except ValueError:
+            return np.nan
+
+    def interval(self, P):
+        """Score on the rows that have a label and predictions, and the ends of its 95 % interval.
+
+        The delete-a-group jackknife: the variance is (g - 1) / g times the sum of squared
+        deviations of the g scores without a block.
+        """
+        usable = np.isfinite(P).all(axis=1) & (self.y >= 0)
+        score = self.score(P, np.flatnonzero(usable))
+        without = []
+        for block in self.blocks:
+            rest = usable.copy()
+            rest[block] = False
+            without.append(self.score(P, np.flatnonzero(rest)))
+        g = len(without)
+        if g < 2:
+            return score, np.nan, np.nan
+        spread = np.asarray(without) - np.mean(without)
+        reach = student_t.ppf(0.975, g - 1) * np.sqrt((g - 1) / g * (spread**2).sum())
+        return score, score - reach, score + reach
+
+
+def _takes_weights(scorer):
+    """Whether the metric behind a scorer, or the scoring function itself, takes sample weights."""
+    function = getattr(scorer, "_score_func", scorer)
+    try:
+        return "sample_weight" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a builtin without a signature
+        return False
