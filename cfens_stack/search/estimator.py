@@ -29,7 +29,7 @@ from cfens_stack.search.selection import (
     select,
 )
 from cfens_stack.search.space import SEARCH_SPACE, fit_space
-from cfens_stack.search.storage import hide_password
+from cfens_stack.search.storage import hide_password, is_shared, open_storage
 from cfens_stack.search.study import draw_seed, first_configurations, open_study
 from cfens_stack.search.summary import search_summary
 from cfens_stack.search.trials import Objective
@@ -115,7 +115,7 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         Search space instead of `cfens_stack.search.space.SEARCH_SPACE`; build on it to extend it.
     selection : {"beyond-noise", "best", "one-standard-error", "average"}, default="beyond-noise"
         What is refitted. "beyond-noise": the default configuration, unless the log score of another
-        gains more than one corrected standard error over the same folds and no score searched by
+        gains more than two corrected standard errors over the same folds and no score searched by
         falls; of those the best. "best": the trial with the best mean score. "one-standard-error":
         the simplest within one standard error of it. "average": the mean of the probabilities of
         the `n_average` best.
@@ -296,10 +296,17 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         evaluation = make_evaluation(base, R, codes, self.classes_, v, groups, **settings)
         first = first_configurations(self.space_, base, self.guidance_, trainers)
         objective = Objective(self.space_, evaluation, first[0], self.n_trials)
-        parts = {"sampler": self.sampler, "pruner": self.pruner, "seed": seed}
+        storage = open_storage(self.storage)
         with at_work():
             self.study_ = open_study(
-                self.storage, self.study_name, evaluation, self.space_, **parts
+                storage,
+                self.study_name if self.storage is not None else None,
+                evaluation,
+                self.space_,
+                sampler=self.sampler,
+                pruner=self.pruner,
+                seed=seed,
+                shared=is_shared(self.storage),
             )
         self._run(objective, first)
         chosen = self._select(objective)

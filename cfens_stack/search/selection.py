@@ -10,7 +10,7 @@ from cfens_stack.search.evaluation import LOG_SCORE
 from cfens_stack.search.pruning import corrected_standard_error
 
 SELECTIONS = ("beyond-noise", "best", "one-standard-error", "average")
-STANDARD_ERRORS = 1.0  # of the paired gain in log score, which a departure has to exceed
+STANDARD_ERRORS = 2.0  # of the paired gain in log score, which a departure has to exceed
 
 
 class ConfigurationAverage(ClassifierMixin, BaseEstimator):
