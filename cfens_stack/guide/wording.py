@@ -24,7 +24,7 @@ TRAINER_REASONS = {
 def reasons(guidance):
     """A sentence for each decision and each measured effect: tuple of str."""
     if guidance.guide == "measured":
-        decisions = (
+        decisions: tuple = (
             "What measured best leaves class weights and focal loss off: under imbalance they cost "
             "average precision and log loss, and a threshold moves decisions better.",
         )

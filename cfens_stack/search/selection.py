@@ -10,7 +10,7 @@ from cfens_stack.search.evaluation import LOG_SCORE
 from cfens_stack.search.pruning import corrected_standard_error
 
 SELECTIONS = ("beyond-noise", "best", "one-standard-error", "average")
-STANDARD_ERRORS = 2.0  # of the paired gain in log score, which a departure has to exceed
+STANDARD_ERRORS = 1.0  # of the paired gain in log score, which a departure has to exceed
 
 
 class ConfigurationAverage(ClassifierMixin, BaseEstimator):
@@ -151,7 +151,7 @@ def beyond_noise(trials, aims, default, overlap):
         falls = any(new < old for new, old in zip(trial.values, kept.values, strict=True))
         if mean > STANDARD_ERRORS * error and not falls:
             gains = _gains_text(trial, kept, aims, overlap)
-            return Selection([trial], f"left the default for trial {trial.number}: {gains}.")
+            return Selection([trial], f"left the default for trial {trial.number}, which {gains}.")
     if not others:
         return Selection([kept], "kept the default: no other trial was completed.")
     gains = _gains_text(others[0], kept, aims, overlap)

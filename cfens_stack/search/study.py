@@ -49,7 +49,7 @@ def open_study(storage, name, evaluation, space, *, sampler, pruner, seed, share
         study_name=name,
         load_if_exists=name is not None,
         directions=["maximize"] * len(evaluation.aims),
-        pruner=FoldPruner(evaluation.overlap) if pruner is None else copy.deepcopy(pruner),
+        pruner=FoldPruner(evaluation.overlap) if pruner is None else copy.deepcopy(pruner),  # type: ignore[arg-type]
     )
     data_key = fingerprint(evaluation, space)
     known = study.user_attrs.get("data")
