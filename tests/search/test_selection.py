@@ -55,7 +55,7 @@ def test_the_default_is_kept_where_nothing_gains_more_than_noise(caplog):
     )
 
 
-@pytest.mark.parametrize("scoring", ["neg_log_loss", "average_precision"])
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "neg_brier_score"])
 def test_a_gain_beyond_the_noise_leaves_the_default(scoring):
     """The plain average, taken for the default here, is far behind."""
     data = make_predictions(n_samples=1500, n_models=6, random_state=0)
