@@ -49,11 +49,9 @@ def encode_labels(y):
     classes = np.unique(known)
     text = sorted(TEXT_OF_MISSING.intersection(classes.tolist()))
     if text:
-        warnings.warn(
+        warn_user(
             f"y has the class {text[0]!r}, which looks like a missing label that became text. Pass "
-            "missing labels as NaN or None in an array of objects, y.astype(object).",
-            UserWarning,
-            stacklevel=2,
+            "missing labels as NaN or None in an array of objects, y.astype(object)."
         )
     if len(classes) == 1:
         raise ValueError(

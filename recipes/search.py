@@ -36,6 +36,7 @@ from sklearn.metrics import average_precision_score, log_loss
 
 from cfens_stack import CFEnsemble, CFEnsembleSearch, read_predictions
 from cfens_stack.datasets import make_predictions
+from cfens_stack.search.selection import SELECTIONS
 
 PICTURES = {
     "history": plot_optimization_history,
@@ -61,6 +62,7 @@ def main():
         study_name=None if arguments.new else arguments.name,
         n_jobs=arguments.jobs,
         selection=arguments.selection,
+        pos_label=class_named(arguments.pos_label, y),
         show_progress_bar=True,
         random_state=arguments.seed,
     ).fit(R, y)
@@ -92,8 +94,9 @@ def parse_arguments():
         "--no-guide", action="store_true", help="search everything, whatever the data look like"
     )
     parser.add_argument(
-        "--selection", choices=["best", "one-standard-error", "average"], default="best"
+        "--selection", choices=SELECTIONS, default=SELECTIONS[0], help=f"default: {SELECTIONS[0]}"
     )
+    parser.add_argument("--pos-label", help="the positive class (default: the last of two)")
     parser.add_argument(
         "--storage", help="journal file (.journal), sqlite:///file.db or postgresql+psycopg://..."
     )
@@ -121,6 +124,14 @@ def load(path, label):
     return pd.DataFrame(table.R, columns=table.model_names), table.y, None
 
 
+def class_named(text, y):
+    """The class that is written like this; None for none."""
+    found = [label for label in pd.unique(pd.Series(y).dropna()) if str(label) == text]
+    if text is not None and not found:
+        raise SystemExit(f"--pos-label {text}: no row has that label.")
+    return found[0] if found else None
+
+
 def demonstration():
     """Generated predictions with a tenth of the cells missing: 1000 rows to search on, 4000 held
     out.
@@ -145,7 +156,7 @@ def report(search, scoring):
         f"{scoring}:"
     )
     print(shown.T.to_string(float_format="{:.4g}".format, na_rep=""))
-    print(f"\nselected: {search.best_params_}")
+    print(f"\nThe search {search.selection_report_}\nselected: {search.best_params_}")
     print(f"{scoring}: {search.best_score_:.4f} (standard error {search.best_standard_error_:.4f})")
 
 

@@ -8,6 +8,7 @@ without colours.
 from cfens_stack.display.convergence import ConvergenceDisplay
 from cfens_stack.display.disagreement import DisagreementDisplay
 from cfens_stack.display.latent_space import LatentSpaceDisplay
+from cfens_stack.display.pareto import ParetoDisplay
 from cfens_stack.display.reconstruction import ReconstructionDisplay
 from cfens_stack.display.reliability import ReliabilityDisplay
 from cfens_stack.display.trust import TrustDisplay
@@ -16,6 +17,7 @@ __all__ = [
     "ConvergenceDisplay",
     "DisagreementDisplay",
     "LatentSpaceDisplay",
+    "ParetoDisplay",
     "ReconstructionDisplay",
     "ReliabilityDisplay",
     "TrustDisplay",

@@ -2,13 +2,12 @@
 names of its columns, matplotlib.
 """
 
-import warnings
 from copy import copy
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from cfens_stack.validation import filled
+from cfens_stack.validation import filled, warn_user
 
 TOLERANCE = 1e-3  # of probabilities: rounding beyond 0 and 1
 
@@ -93,12 +92,10 @@ def _holds_predictions(X, pipeline):
     if np.array_equal(values, pipeline.oof_, equal_nan=True):
         return True
     if not ((values < 0) | (values > 1)).any():
-        warnings.warn(
+        warn_user(
             f"X has {m} columns with values in [0, 1], which may be the features of this pipeline "
             "or predictions of its base models. They are taken for features. Pass features: the "
-            "display lets the pipeline predict.",
-            UserWarning,
-            stacklevel=4,
+            "display lets the pipeline predict."
         )
     return False
 

@@ -47,7 +47,7 @@ class Guidance:
         As given to `recommend`.
     guide : {"published", "measured"}, default="published"
         Which advice `params` gives: the tree of the published method, or what measured best.
-    positive_share : float
+    positive_share : float, default=nan
         Share of the positive class among the labelled rows; with several classes, of the last.
 
     See Also

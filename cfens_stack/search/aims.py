@@ -9,9 +9,10 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer, get_scorer_names
 
-# Scores of predicted classes whose best threshold is no end of the scale.
+# Scores of predicted classes whose best threshold is no end of the scale. Accuracy is left out: of
+# calibrated probabilities it is 1/2, and one that is looked for has cost accuracy on real sets.
 DECISIONS = frozenset(
-    ["accuracy", "balanced_accuracy", "matthews_corrcoef"]
+    ["balanced_accuracy", "matthews_corrcoef"]
     + [name + average for name in ("f1", "jaccard") for average in ("", "_macro", "_weighted")]
 )
 # Scores that change when the two classes change places.

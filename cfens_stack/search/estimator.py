@@ -1,57 +1,36 @@
 """CFEnsembleSearch: hyperparameters of CFEnsemble by Optuna, along the decision guide."""
 
 import logging
-import os
-from numbers import Integral, Real
 
 import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import clone
 from sklearn.utils import check_consistent_length
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
-from cfens_stack.ensemble.estimators import CFEnsemble
-from cfens_stack.ensemble.layout import find_layout
 from cfens_stack.guide.guidance import recommend
-from cfens_stack.html import FittedSummaryMixin
-from cfens_stack.search.aims import OF_ONE_CLASS
 from cfens_stack.search.evaluation import make_evaluation
 from cfens_stack.search.passwords import hide_password
+from cfens_stack.search.results import SearchResults
 from cfens_stack.search.running import at_work, run_beside_helpers
-from cfens_stack.search.selection import (
-    SELECTIONS,
-    ConfigurationAverage,
-    no_result,
-    pareto_front,
-    ranked_trials,
-    select,
+from cfens_stack.search.selection import ConfigurationAverage, no_result, ranked_trials, select
+from cfens_stack.search.settings import (
+    CONSTRAINTS,
+    base_estimator,
+    check_settings,
+    check_trainers,
+    positive_code,
 )
 from cfens_stack.search.space import SEARCH_SPACE, fit_space
+from cfens_stack.search.storage import is_shared, open_storage
 from cfens_stack.search.study import draw_seed, first_configurations, open_study
-from cfens_stack.search.summary import search_summary
 from cfens_stack.search.trials import Objective
-from cfens_stack.validation import (
-    check_groups,
-    check_weights,
-    doubtful_positive_class,
-    encode_labels,
-    positive_class,
-    refuse_classes,
-    warn_user,
-)
+from cfens_stack.validation import check_groups, check_weights, encode_labels
 
 logger = logging.getLogger(__name__)
 
-TRAINERS = ("als", "pytorch")
 
-
-def _refits(search):
-    return bool(search.refit)
-
-
-class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
+class CFEnsembleSearch(SearchResults):
     """CFEnsemble with hyperparameters found by Optuna, in a search space that follows the decision
     guide.
 
@@ -75,8 +54,8 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         Name of a scikit-learn scorer, computed on class codes, or a scorer `(estimator, R, y) ->
         float`, on the labels as given. Greater is better. Several: a study of several objectives,
         whose Pareto front is `pareto_front_`; the first of them decides between configurations
-        that are otherwise acceptable. With two classes, scores of decisions (accuracy, balanced
-        accuracy, F1, Jaccard, Matthews) are those at the best threshold.
+        that are otherwise acceptable. With two classes, scores of decisions (balanced accuracy, F1,
+        Jaccard, Matthews) are those at the best threshold.
     pos_label : label, default=None
         Class that scores by name take for positive. None: `classes_[1]`, as in scikit-learn.
     trainers : "auto" or sequence of {"als", "pytorch"}, default="auto"
@@ -176,28 +155,7 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
 
     takes_unlabelled_rows = True
 
-    _parameter_constraints: dict = {
-        "n_trials": [Interval(Integral, 1, None, closed="left"), None],
-        "timeout": [Interval(Real, 0, None, closed="neither"), None],
-        "cv": ["cv_object"],
-        "scoring": [str, callable, tuple, list],
-        "pos_label": "no_validation",
-        "trainers": [StrOptions({"auto"}), "array-like"],
-        "guide": ["boolean"],
-        "storage": [str, os.PathLike, HasMethods(["create_new_study"]), None],
-        "study_name": [str, None],
-        "sampler": [HasMethods(["sample_independent"]), None],
-        "pruner": [HasMethods(["prune"]), None],
-        "n_jobs": [Integral, None],
-        "refit": ["boolean"],
-        "show_progress_bar": ["boolean"],
-        "callbacks": [list, tuple, None],
-        "random_state": ["random_state"],
-        "estimator": [CFEnsemble, None],
-        "space": [list, tuple, None],
-        "selection": [StrOptions(set(SELECTIONS))],
-        "n_average": [Interval(Integral, 1, None, closed="left")],
-    }
+    _parameter_constraints: dict = CONSTRAINTS
 
     def __init__(
         self,
@@ -278,173 +236,58 @@ class CFEnsembleSearch(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
             sampler or pruner. OSError: storage.
         """
         self._validate_params()
-        self._check_parts()
-        trainers = self._check_trainers()
+        check_settings(self)
         R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan")
         self.classes_, codes = encode_labels(y)
         groups = check_groups(groups, R)
         check_consistent_length(R, codes)
         v = check_weights(sample_weight, R, codes, self.classes_)
-        positive = self._positive(codes)
-        base = self._base_estimator(R)
+        positive = positive_code(self.scoring, self.pos_label, self.classes_, codes)
+        base = base_estimator(self.estimator, R, len(self.classes_))
         self.guidance_ = recommend(R, y, sample_weight=v, layout=base.layout)
-        rows = SEARCH_SPACE if self.space is None else self.space
-        self.space_ = fit_space(rows, trainers, self.guidance_, R.shape[1], guided=self.guide)
         from_data = self.storage is not None and self.study_name is not None
         seed = draw_seed(self.random_state, R, codes, from_data=from_data)
         settings = {"cv": self.cv, "scoring": self.scoring, "seed": seed, "positive": positive}
         evaluation = make_evaluation(base, R, codes, self.classes_, v, groups, **settings)
-        first = first_configurations(self.space_, base, self.guidance_, trainers)
-        objective = Objective(self.space_, evaluation, first[0], self.n_trials)
-        parts = {"sampler": self.sampler, "pruner": self.pruner, "seed": seed}
-        with at_work():
-            self.study_ = open_study(
-                self.storage, self.study_name, evaluation, self.space_, **parts
-            )
-        self._run(objective, first)
-        chosen = self._select(objective)
+        selected = self._select(self._search(evaluation, seed), evaluation)
         if self.refit:
-            models = [clone(base).set_params(**params) for params in chosen]
+            models = [clone(base).set_params(**params) for params in selected]
             self.best_estimator_ = models[0] if len(models) == 1 else ConfigurationAverage(models)
             self.best_estimator_.fit(R, y, sample_weight=v)
         return self
 
-    @available_if(_refits)
-    def predict_proba(self, R):
-        """Probabilities of the classes: ndarray of shape (n, K), columns in the order of
-        `classes_`.
-        """
-        R = self._check_new(R)
-        return self.best_estimator_.predict_proba(R)
-
-    @available_if(_refits)
-    def predict(self, R):
-        """Class of each row: ndarray of shape (n,). By `best_threshold_` if there is one, else the
-        most probable.
-        """
-        P = self.predict_proba(R)
-        if self.best_threshold_ is None:
-            return self.classes_[P.argmax(axis=1)]
-        positive = positive_class(self.pos_label, self.classes_)
-        is_positive = P[:, positive] >= self.best_threshold_
-        return self.classes_[np.where(is_positive, positive, 1 - positive)]
-
-    @property
-    def trials_(self):
-        """Trials as a pandas data frame, a row a trial: state, score, parameters, standard error,
-        times, errors.
-        """
-        check_is_fitted(self, "study_")
-        try:
-            return self.study_.trials_dataframe()
-        except ImportError as error:
-            raise ImportError(
-                "trials_ is a data frame and needs pandas: pip install pandas."
-            ) from error
-
-    @property
-    def pareto_front_(self):
-        """The trials that no other beats in every score, as a pandas data frame: a row per trial,
-        with its scores, parameters and whether it was selected.
-        """
-        import pandas as pd
-
-        check_is_fitted(self, "study_")
-        rows = []
-        for trial in pareto_front(self.study_):
-            scores = dict(zip(self.aims_, trial.values, strict=True))
-            selected = trial.number in self.selected_trials_
-            rows.append({"trial": trial.number, "selected": selected, **scores, **trial.params})
-        return pd.DataFrame(rows).set_index("trial")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
-    _fit_summary = search_summary
-
-    def _check_new(self, R):
-        check_is_fitted(self, "best_estimator_")
-        return validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
-
-    def _check_trainers(self):
-        trainers = ("als",) if isinstance(self.trainers, str) else tuple(self.trainers)
-        if not trainers or not set(trainers) <= set(TRAINERS):
-            raise ValueError(
-                f"trainers={self.trainers!r}: pass 'auto' or a sequence of some of {TRAINERS}."
-            )
-        return trainers
-
-    def _check_parts(self):
-        refuse_classes(sampler=self.sampler, pruner=self.pruner)
-        for callback in self.callbacks or ():
-            if not callable(callback):
-                raise TypeError(
-                    f"callbacks holds {callback!r}: pass functions (study, trial) -> None."
-                )
-        if self.n_trials is None and self.timeout is None:
-            raise ValueError(
-                "n_trials=None needs a timeout in seconds, or the search would never end."
-            )
-
-    def _positive(self, codes):
-        """Code of the positive class; warns where that is in doubt."""
-        positive = positive_class(self.pos_label, self.classes_)
-        several = self.scoring if isinstance(self.scoring, tuple | list) else (self.scoring,)
-        named = [name for name in several if isinstance(name, str) and name in OF_ONE_CLASS]
-        counts = np.bincount(codes[codes >= 0])
-        doubt = named and doubtful_positive_class(
-            self.pos_label, self.classes_, counts, f"scoring={named[0]!r}"
+    def _search(self, evaluation, seed):
+        """Open the study and run its trials; the default configuration, in Optuna's terms."""
+        trainers = check_trainers(self.trainers)
+        rows = SEARCH_SPACE if self.space is None else self.space
+        n_columns = evaluation.R.shape[1]
+        self.space_ = fit_space(rows, trainers, self.guidance_, n_columns, guided=self.guide)
+        storage, shared = open_storage(self.storage), is_shared(self.storage)
+        parts = {"sampler": self.sampler, "pruner": self.pruner, "seed": seed, "shared": shared}
+        with at_work():
+            self.study_ = open_study(storage, self.study_name, evaluation, self.space_, **parts)
+        first = first_configurations(self.space_, evaluation.estimator, self.guidance_, trainers)
+        run_beside_helpers(
+            self.study_,
+            Objective(self.space_, evaluation, first[0], self.n_trials),
+            first,
+            storage=self.storage,
+            sampler=self.sampler,
+            n_jobs=joblib.effective_n_jobs(self.n_jobs),
+            show_progress_bar=self.show_progress_bar,
+            worker={"timeout": self.timeout, "callbacks": list(self.callbacks or ())},
         )
-        if doubt:
-            warn_user(doubt)
-        return positive
+        return first[0]
 
-    def _base_estimator(self, R):
-        """The estimator whose other parameters the trials vary; scores stay scores in folds that
-        look otherwise.
-        """
-        base = CFEnsemble() if self.estimator is None else clone(self.estimator)
-        if find_layout(R, len(self.classes_), base.layout).kind == "scores":
-            base.set_params(layout="scores")
-        return base
-
-    def _run(self, objective, first):
-        worker = {"timeout": self.timeout, "callbacks": list(self.callbacks or ())}
-        try:
-            run_beside_helpers(
-                self.study_,
-                objective,
-                first,
-                storage=self.storage,
-                sampler=self.sampler,
-                n_jobs=joblib.effective_n_jobs(self.n_jobs),
-                show_progress_bar=self.show_progress_bar,
-                worker=worker,
-            )
-        except KeyboardInterrupt:
-            finished = ranked_trials(self.study_)
-            if not finished:
-                raise
-            logger.warning(
-                "Interrupted: going on with the %d trials that are finished.", len(finished)
-            )
-
-    def _select(self, objective):
+    def _select(self, default, evaluation):
         """Configurations to be refitted; sets the attributes that tell of them."""
         trials = ranked_trials(self.study_)
         if not trials:
             raise ValueError(no_result(self.study_))
-        self.aims_ = tuple(aim.name for aim in objective.evaluation.aims)
+        self.aims_ = tuple(aim.name for aim in evaluation.aims)
+        parts = {"default": default, "space": self.space_, "overlap": evaluation.overlap}
         selection = select(
-            trials,
-            self.selection,
-            aims=self.aims_,
-            default=objective.default,
-            space=self.space_,
-            overlap=objective.evaluation.overlap,
-            n_average=self.n_average,
+            trials, self.selection, aims=self.aims_, n_average=self.n_average, **parts
         )
         best = selection.trials[0]
         self.selected_trials_ = [trial.number for trial in selection.trials]

@@ -152,5 +152,9 @@ def _is_of_optuna(record):
 
 def _is_torn(line):
     """Whether a line that is no record can be the beginning of one, or a block never written."""
-    begins = line[: len(_FIRST_OF_A_RECORD)].rstrip(b"\n")
-    return _FIRST_OF_A_RECORD.startswith(begins) or not line.strip(b"\0\n")
+    try:
+        json.loads(line)
+        return False
+    except ValueError:
+        begins = line[: len(_FIRST_OF_A_RECORD)].rstrip(b"\n")
+        return _FIRST_OF_A_RECORD.startswith(begins) or not line.strip(b"\0\n")

@@ -7,6 +7,7 @@ import warnings
 from contextlib import contextmanager
 
 from cfens_stack.processes import end_with
+from cfens_stack.search.selection import ranked_trials
 from cfens_stack.search.storage import is_shared, open_storage, storage_errors
 from cfens_stack.search.study import new_sampler
 from cfens_stack.search.trials import (
@@ -26,7 +27,8 @@ LONGEST_NAP_SECONDS = 1.0
 def run_beside_helpers(
     study, objective, first, *, storage, sampler, n_jobs, show_progress_bar, worker
 ):
-    """Run trials by `n_jobs` workers: processes if they can share the storage, else threads.
+    """Run trials by `n_jobs` workers, processes if they can share the storage, else threads; until
+    Ctrl-C, if a trial is finished by then.
 
     Parameters
     ----------
@@ -46,9 +48,17 @@ def run_beside_helpers(
     with at_work(), progress_bar(show_progress_bar, objective.n_trials) as on_progress:
         close_stale(study)
         enqueue_first(study, first, objective.n_trials)
-        with helper_processes(n_helpers, help_out, storage, study, objective, sampler, worker):
-            run_trials(
-                study, objective, n_jobs=n_jobs - n_helpers, on_progress=on_progress, **worker
+        try:
+            with helper_processes(n_helpers, help_out, storage, study, objective, sampler, worker):
+                run_trials(
+                    study, objective, n_jobs=n_jobs - n_helpers, on_progress=on_progress, **worker
+                )
+        except KeyboardInterrupt:
+            n_finished = len(ranked_trials(study))
+            if not n_finished:
+                raise
+            logger.warning(
+                "Interrupted: going on with the %d trials that are finished.", n_finished
             )
 
 

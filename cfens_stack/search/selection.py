@@ -151,7 +151,7 @@ def beyond_noise(trials, aims, default, overlap):
         falls = any(new < old for new, old in zip(trial.values, kept.values, strict=True))
         if mean > STANDARD_ERRORS * error and not falls:
             gains = _gains_text(trial, kept, aims, overlap)
-            return Selection([trial], f"left the default for trial {trial.number}: {gains}.")
+            return Selection([trial], f"left the default for trial {trial.number}, which {gains}.")
     if not others:
         return Selection([kept], "kept the default: no other trial was completed.")
     gains = _gains_text(others[0], kept, aims, overlap)

@@ -6,6 +6,7 @@ import random
 import time
 import warnings
 from contextlib import contextmanager
+from typing import Any
 
 from cfens_stack.search.journal import JournalError, open_journal
 from cfens_stack.search.passwords import hide_password
@@ -158,7 +159,7 @@ def _settings(url):
             "heartbeat_interval": HEARTBEAT_SECONDS,
             "grace_period": 4 * HEARTBEAT_SECONDS,
         }
-    engine: dict = {"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}}
+    engine: dict[str, Any] = {"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}}
     if make_url(url).database not in (None, "", ":memory:"):
         engine["poolclass"] = NullPool  # a pool would hold the file open, after errors as well
     return {"engine_kwargs": engine}

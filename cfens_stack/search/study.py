@@ -11,7 +11,6 @@ from sklearn.utils import check_random_state
 
 from cfens_stack.search.evaluation import fingerprint
 from cfens_stack.search.pruning import FoldPruner
-from cfens_stack.search.storage import is_shared, open_storage
 
 
 def draw_seed(random_state, R, y, *, from_data):
@@ -23,17 +22,20 @@ def draw_seed(random_state, R, y, *, from_data):
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
-def open_study(storage, name, evaluation, space, *, sampler, pruner, seed):
+def open_study(storage, name, evaluation, space, *, sampler, pruner, seed, shared):
     """A new study, or the one of that name; its user attribute "data" says what it is of.
 
     Parameters
     ----------
-    storage : as `CFEnsembleSearch` takes it
+    storage : optuna.storages.BaseStorage
     name : str or None
+        None: a new study.
     evaluation : Evaluation
     space : Space
     sampler, pruner : optuna sampler and pruner, or None
     seed : int
+    shared : bool
+        Whether other processes may be at work on the storage.
 
     Raises
     ------
@@ -43,9 +45,9 @@ def open_study(storage, name, evaluation, space, *, sampler, pruner, seed):
     import optuna
 
     study = optuna.create_study(
-        storage=open_storage(storage),
+        storage=storage,
         study_name=name,
-        load_if_exists=storage is not None and name is not None,
+        load_if_exists=name is not None,
         directions=["maximize"] * len(evaluation.aims),
         pruner=FoldPruner(evaluation.overlap) if pruner is None else copy.deepcopy(pruner),  # type: ignore[arg-type]
     )
@@ -65,7 +67,7 @@ def open_study(storage, name, evaluation, space, *, sampler, pruner, seed):
     # Workers that share a storage, and continued studies, must not draw what was drawn before.
     trials = study.get_trials(deepcopy=False)
     entropy = [seed, len(trials)]
-    if is_shared(storage) or any(trial.state.name == "RUNNING" for trial in trials):
+    if shared or any(trial.state.name == "RUNNING" for trial in trials):
         entropy += [os.getpid(), int.from_bytes(os.urandom(4), "little")]
     study.sampler = new_sampler(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
     return study

@@ -10,12 +10,13 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from cfens_stack import CFEnsemble, StackingPipeline
+from cfens_stack import CFEnsemble, CFEnsembleSearch, StackingPipeline
 from cfens_stack.datasets import make_predictions
 from cfens_stack.display import (
     ConvergenceDisplay,
     DisagreementDisplay,
     LatentSpaceDisplay,
+    ParetoDisplay,
     ReconstructionDisplay,
     ReliabilityDisplay,
     TrustDisplay,
@@ -405,3 +406,20 @@ def test_reliability_needs_a_class_where_there_are_several():
     display = ReliabilityDisplay.from_estimator(meta, drawn.R, drawn.y, pos_label=2)
     p = display.probabilities["at the training prevalence"]
     np.testing.assert_array_equal(p, meta.predict_proba(drawn.R)[:, 2])
+
+
+def test_pareto_front_is_drawn_through_what_no_trial_beats(axes):
+    aims = ("average_precision", "neg_log_loss")
+    drawn = make_predictions(n_samples=200, n_models=4, random_state=0)
+    search = CFEnsembleSearch(6, cv=3, scoring=aims, random_state=0).fit(drawn.R, drawn.y)
+    display = ParetoDisplay.from_estimator(search).plot(axes)
+    assert display.names == aims
+    for value, is_front in zip(display.values, display.front, strict=True):
+        is_beaten = np.all(display.values >= value, axis=1) & np.any(display.values > value, axis=1)
+        assert is_front != is_beaten.any()
+    line = display.ax_.lines[1].get_xydata()
+    assert np.all(np.diff(line[:, 0]) >= 0)
+    assert len(line) == display.front.sum()
+    one = CFEnsembleSearch(1, cv=3, random_state=0).fit(drawn.R, drawn.y)
+    with pytest.raises(ValueError, match="'average_precision' alone"):
+        ParetoDisplay.from_estimator(one)

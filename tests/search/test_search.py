@@ -2,7 +2,6 @@
 
 import pickle
 import time
-from datetime import timedelta
 
 import numpy as np
 import optuna
@@ -23,7 +22,6 @@ from cfens_stack.datasets import make_predictions
 from cfens_stack.search.pruning import FoldPruner
 from cfens_stack.search.space import SEARCH_SPACE, Param, fit_space
 from cfens_stack.search.storage import open_storage
-from cfens_stack.search.workers import UNMARKED_SECONDS, is_stale
 
 CV = StratifiedKFold(
     3, shuffle=True, random_state=0
@@ -435,13 +433,6 @@ def test_interrupted_trial_is_redone(tmp_path):
     assert sum(state in ("COMPLETE", "PRUNED") for state in states(second.study_)) == 4
 
 
-def test_a_running_trial_without_a_mark_is_given_time_to_set_one():
-    trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
-    assert not is_stale(trial)
-    trial.datetime_start -= timedelta(seconds=UNMARKED_SECONDS)
-    assert is_stale(trial)
-
-
 def test_timeout_ends_the_search_and_callbacks_stop_it():
     assert len(search(None, timeout=0.2).fit(DATA.R, DATA.y).study_.trials) >= 1
     stopped = search(50, callbacks=[lambda study, trial: study.stop()]).fit(DATA.R, DATA.y)
@@ -474,36 +465,6 @@ def test_stored_study_is_continued_under_its_name_only(url, tmp_path):
         search(4, storage=storage, study_name="s").fit(DATA.R, 1 - DATA.y)
     with pytest.raises(ValueError, match="or space"):
         search(4, storage=storage, study_name="s", guide=False).fit(DATA.R, DATA.y)
-
-
-def test_torn_last_record_of_a_journal_is_dropped(tmp_path):
-    path = tmp_path / "trials.journal"
-    first = search(3, storage=path, study_name="s").fit(DATA.R, DATA.y)
-    whole = path.read_bytes()
-    for torn in (
-        b'{"op_code":4,"wor',
-        b"\x00" * 100,
-        b'{"op_code"\n',
-        b'{"op_code":8,"attr":"' + 100_000 * b"x",
-    ):
-        path.write_bytes(whole + torn)
-        assert open_storage(path).get_all_trials(0) == first.study_.trials
-        assert path.read_bytes() == whole
-    writer = open_storage(path)
-    path.write_bytes(whole + b'{"op_co')  # another worker is killed while this one is at work
-    writer.set_study_user_attr(0, "key", 1)
-    assert open_storage(path).get_study_user_attrs(0)["key"] == 1
-
-
-def test_broken_record_inside_a_journal_is_refused_and_nothing_is_changed(tmp_path):
-    path = tmp_path / "trials.journal"
-    search(2, storage=path, study_name="s").fit(DATA.R, DATA.y)
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:5], b"{broken\n", *lines[5:]]))
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"line 6.*intact"):
-        open_storage(path)
-    assert path.read_bytes() == before
 
 
 def test_as_meta_learner_of_both_stacks():
