@@ -13,9 +13,8 @@ from real_sets import base_models
 from scipy.special import expit, logit
 from sklearn.model_selection import train_test_split
 
-MIN_POSITIVES = (
-    5  # below it a scenario is skipped: cross-validated peers need a positive in each fold
-)
+# Below it a scenario is skipped: cross-validated peers need a positive in each fold.
+MIN_POSITIVES = 5
 # Base models by what they need: numbers, distances, or trees; the modalities of the scenario
 # "groups".
 GROUPS = {

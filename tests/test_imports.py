@@ -27,7 +27,7 @@ ROOMS = {
     "stacking": {"validation", "html", "processes", "splits", "ensemble"},
     "search": {"validation", "html", "processes", "splits", "ensemble", "guide"},
     "display": {"validation", "ensemble"},
-    "plugins": {"validation", "ensemble"},
+    "plugins": {"validation", "kernels", "ensemble"},
 }
 
 OPTIONAL = {

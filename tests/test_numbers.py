@@ -20,9 +20,8 @@ def ill_conditioned():
     rng = np.random.default_rng(1)
     copies = data.R[:, :1] + 1e-12 * rng.random((300, 6))
     rotated = (data.R - 0.5) @ np.linalg.qr(rng.normal(size=(6, 6)))[0] * np.logspace(0, -12, 6)
-    rotated = (
-        rotated @ np.linalg.qr(rng.normal(size=(6, 6)))[0]
-    )  # condition number 1e12 without a small column
+    # Condition number 1e12 without a small column.
+    rotated = rotated @ np.linalg.qr(rng.normal(size=(6, 6)))[0]
     return {
         "copies up to 1e-12": (copies, data.y),
         "condition number of 1e12": (rotated, data.y),

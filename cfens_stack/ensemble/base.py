@@ -182,16 +182,39 @@ class BaseCFEnsemble(
         """Instance factors of new rows by fold-in, equation (6): ndarray of shape (n, d)."""
         return self._by_blocks(self._fold_in, R)
 
-    def reconstruct(self, R):
+    def reconstruct(self, R, return_std=False):
         """Predictions as the factorisation sees them, missing cells filled: mu + s X y_i on the
         scale of R.
+
+        Parameters
+        ----------
+        R : array-like of shape (n, m)
+        return_std : bool, default=False
+            Also return how surely missing cells are known, equation (4a).
 
         Returns
         -------
         R_hat : ndarray of shape (n, m)
             Probabilities with the logit link. A model that had no prediction in `fit` stays NaN.
+        std : ndarray of shape (n, m)
+            With `return_std`: standard deviation of a missing prediction given the observed ones of
+            its row, on the scale of the link (log-odds with one column per model); 0 where there is
+            a prediction.
+
+        Raises
+        ------
+        ValueError
+            If `return_std=True` and the ensemble was fitted with `uncertainty=False`.
         """
-        return self._by_blocks(self._reconstructed, R)
+        R_hat = self._by_blocks(self._reconstructed, R)
+        if not return_std:
+            return R_hat
+        if self.encoder_.completion is None:
+            raise ValueError(
+                "return_std=True needs the normal model of complete rows, but this ensemble was "
+                "fitted with uncertainty=False: fit with uncertainty=True."
+            )
+        return R_hat, self._by_blocks(self._deviations, R)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -331,6 +354,10 @@ class BaseCFEnsemble(
     def _reconstructed(self, R):
         """Predictions that the instance factors of checked rows stand for: (n, m)."""
         return self.encoder_.decode(self._fold_in(R) @ self._factors.T)
+
+    def _deviations(self, R):
+        """Standard deviation of the missing cells of checked rows: (n, m)."""
+        return self.encoder_.deviations(R)
 
     @property
     def _factors(self):

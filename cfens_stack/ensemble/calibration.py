@@ -1,13 +1,13 @@
 """Calibration slope of each column: the factor that its link-scale predictions need, alone, to
 predict its class.
 
-======  ======  ============================================================================================
+======  ======  ====================================================================================
 symbol  shape   meaning
-======  ======  ============================================================================================
+======  ======  ====================================================================================
 x       (n, q)  centred predictions in the unit of log-odds; any finite number where not observed
-a, b    (q,)    slope and intercept of each column's own logistic regression, P(class of the column)
-= sigmoid(a x + b)
-======  ======  ============================================================================================
+a, b    (q,)    slope and intercept of each column's own logistic regression,
+                P(class of the column) = sigmoid(a x + b)
+======  ======  ====================================================================================
 
 Column u minimises, over its observed labelled cells, sum_i v_i CE_iu + (a_u - 1)^2 / 2 + (b_u -
 b0_u)^2 / 2: calibrated as they stand (a = 1) at the prevalence (b0) is what models are taken for
@@ -22,12 +22,10 @@ from cfens_stack.kernels.blocks import BLOCK_ROWS, blocks, weighted_total
 from cfens_stack.kernels.logistic import column_sums, is_compiled
 
 MAX_ITER = 100
-START_ROWS = (
-    4096  # rows that the start is taken from: it saves two or three passes over all of them
-)
-DECREMENT_TOLERANCE = (
-    1e-4  # nats, of which chance moves about one: Newton's last step goes far below it
-)
+# Rows that the start is taken from: it saves two or three passes over all of them.
+START_ROWS = 4096
+# Nats, of which chance moves about one: Newton's last step goes far below it.
+DECREMENT_TOLERANCE = 1e-4
 ROUNDING = 1e-12
 
 

@@ -10,9 +10,8 @@ import numpy as np
 from cfens_stack.kernels.blocks import blocks, weighted_total
 
 CONFIDENCES = ("uniform", "certainty", "calibration")
-CERTAINTY_FLOOR = (
-    0.1  # |2r - 1| alone would give r = 0.5 no weight, and an all-0.5 row no factors (mistake 6)
-)
+# |2r - 1| alone would give r = 0.5 no weight, and an all-0.5 row no factors (mistake 6).
+CERTAINTY_FLOOR = 0.1
 
 
 def certainty(R):

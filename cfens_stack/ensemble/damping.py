@@ -29,6 +29,11 @@ class Damping:
     completion: Completion
     B: np.ndarray
 
+    @property
+    def lowest(self):
+        """kappa of a row without any prediction."""
+        return damping_factor(np.sum(self.completion.covariance * self.B))
+
     def __call__(self, C):
         """kappa and t of each row, (n,) both; None where no cell is missing.
 
@@ -41,7 +46,7 @@ class Damping:
         if variance is None:
             return None
         kappa = damping_factor(variance)
-        lowest = damping_factor(np.sum(self.completion.covariance * self.B))
+        lowest = self.lowest
         t = (1.0 - kappa) / (1.0 - lowest) if lowest < 1.0 else np.zeros(len(kappa))
         return kappa, t
 

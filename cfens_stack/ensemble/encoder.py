@@ -112,6 +112,18 @@ class Encoder:
             R[:, mirrors] = 1.0 - R[:, columns]
         return R
 
+    def deviations(self, R):
+        """Standard deviation of the missing predictions of each row on the link scale, 0 where there
+        is one and NaN in columns not in use: ndarray of shape (n, m).
+        """
+        _, C = self.encode(R)
+        variance = self.completion.cell_variance(C)
+        std = np.full((len(R), self.n_features), np.nan)
+        std[:, self.layout.columns] = 0.0 if variance is None else self.scale * np.sqrt(variance)
+        if self.layout.mirrors is not None:
+            std[:, self.layout.mirrors] = std[:, self.layout.columns]
+        return std
+
     @property
     def log_odds_unit(self):
         """Log-odds that a calibrated model means by a unit of Z."""

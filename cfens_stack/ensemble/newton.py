@@ -14,9 +14,8 @@ from cfens_stack.ensemble.losses import TINY, loss_sums
 MAX_ITER = 200
 DECREMENT_TOLERANCE = 1e-16  # of the objective, as predicted by the Newton model
 MODEL_TOLERANCE = 1e-11  # below it the Newton model errs by less than DECREMENT_TOLERANCE
-ROUNDING = (
-    1e-14  # of the objective: a line search that asks for less would halve its steps to nothing
-)
+# Of the objective: a line search that asks for less would halve its steps to nothing.
+ROUNDING = 1e-14
 NEAR_BOUND = 1e-4
 
 

@@ -34,9 +34,8 @@ from cfens_stack.kernels.ridge import shared_solution
 
 CHUNK_ROWS = 8192
 LEARNING_RATE = 0.02
-ADAM_STEPS_PER_ITER = (
-    5  # Adam needs more steps than L-BFGS has iterations: max_iter counts five of them
-)
+# Adam needs more steps than L-BFGS has iterations: max_iter counts five of them.
+ADAM_STEPS_PER_ITER = 5
 PATIENCE = 25  # Adam steps without a relative improvement of tol before it stops
 
 

@@ -8,9 +8,8 @@ SWITCHES = {
     "focal_gamma": "focal loss",
 }
 CLEAR_P = 0.05
-CLEAR_CHANGE = (
-    0.001  # of average precision or log loss: a smaller one is of no use, however significant
-)
+# Of average precision or log loss: a smaller one is of no use, however significant.
+CLEAR_CHANGE = 0.001
 
 
 @dataclass(frozen=True)

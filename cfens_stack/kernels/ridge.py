@@ -1,19 +1,20 @@
-"""Weighted ridge least squares by blocks of rows: fold-in and the fused ALS sweep, equation (4) of
-the design.
+"""Weighted ridge least squares by blocks of rows: fold-in and the fused ALS sweep, equation (4).
 
-===========  ==============  ==========================================================================
+===========  ==============  =======================================================================
 symbol       shape           meaning
-===========  ==============  ==========================================================================
+===========  ==============  =======================================================================
 n, m, d, B                   rows (instances), columns (base models), rank, rows in a block
 Z            (n, m)          centred predictions; any finite number where C is 0
-C            (n, m) or (m,)  confidence, >= 0, 0 = missing cell; (m,) = the same in every row, none missing
+C            (n, m) or (m,)  confidence, >= 0, 0 = missing cell; (m,) = the same in every row, and
+                             none missing
 v            (n,)            weight of each row, >= 0
 X            (m, d)          model factors
 Y            (n, d)          instance factors
-ridge_y      scalar          lambda sum(v C) / sum(v), which is lambda m for complete data with mean
-C of 1 ridge_x      scalar          lambda sum(v C) / m, likewise lambda sum(v) A            (p, B)
-lower triangles of B symmetric d x d matrices, packed by columns, p = d (d + 1) / 2
-===========  ==============  ==========================================================================
+ridge_y      scalar          lambda sum(v C) / sum(v): lambda m for complete data with mean C of 1
+ridge_x      scalar          lambda sum(v C) / m, likewise lambda sum(v)
+A            (p, B)          lower triangles of B symmetric d x d matrices, packed by columns,
+                             p = d (d + 1) / 2
+===========  ==============  =======================================================================
 
 A sweep minimises, first over Y and then over X,
 

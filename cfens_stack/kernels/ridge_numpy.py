@@ -9,9 +9,8 @@ from itertools import accumulate
 import numpy as np
 
 DUAL_FROM = 0.95  # of m: where both forms take the same time
-FACTOR_BYTES = (
-    2**22
-)  # of U in a block: small enough for the caches, but steps of numpy want long vectors
+# Of U in a block: small enough for the caches, but steps of numpy want long vectors.
+FACTOR_BYTES = 2**22
 MOST_ROWS, FEWEST_ROWS = 4096, 256
 
 

@@ -1,15 +1,17 @@
 """ONNX: a converter of fitted ensembles for skl2onnx, equations (6) and (7) as a graph, missing
 cells included.
 
-ONNX has no linear solver. The d x d system of the fold-in is eliminated step by step, for all rows
-at once, in d steps that the graph spells out; it is positive definite, so no pivoting is needed.
+ONNX has no linear solver: the system of each row is eliminated step by step, for all rows at once.
 """
 
 import numpy as np
 
 from cfens_stack.ensemble.confidence import CERTAINTY_FLOOR
+from cfens_stack.ensemble.damping import damping_of
 from cfens_stack.ensemble.estimators import CFEnsemble
 from cfens_stack.ensemble.losses import TINY
+from cfens_stack.kernels.ridge import shared_solution
+from cfens_stack.plugins.onnx_graph import Graph, eliminate
 
 
 def register(estimator=CFEnsemble):
@@ -36,36 +38,6 @@ def register(estimator=CFEnsemble):
     )
 
 
-class _Graph:
-    """Nodes and constants of one converted operator: a call adds a node and returns the name of
-    what it computes.
-    """
-
-    def __init__(self, scope, container):
-        from onnx import TensorProto
-
-        self.scope = scope
-        self.container = container
-        self.double = TensorProto.DOUBLE
-        self.kinds = {"f": TensorProto.DOUBLE, "i": TensorProto.INT64, "U": TensorProto.STRING}
-
-    def __call__(self, kind, *inputs, output=None, **attributes):
-        names = [x if isinstance(x, str) else self.constant(x) for x in inputs]
-        output = output or self.scope.get_unique_variable_name("cfens")
-        name = self.scope.get_unique_operator_name(kind)
-        self.container.add_node(kind, names, output, name=name, **attributes)
-        return output
-
-    def constant(self, value):
-        value = np.asarray(value)
-        content = (
-            [text.encode() for text in value] if value.dtype.kind == "U" else value.ravel().tolist()
-        )
-        name = self.scope.get_unique_variable_name("cfens_constant")
-        self.container.add_initializer(name, self.kinds[value.dtype.kind], value.shape, content)
-        return name
-
-
 def _convert(scope, operator, container):
     from skl2onnx.common.data_types import guess_proto_type
 
@@ -76,10 +48,10 @@ def _convert(scope, operator, container):
             f"confidence={encoder.confidence!r} is a function, which ONNX cannot hold: fit "
             "with a named one."
         )
-    g = _Graph(scope, container)
+    g = Graph(scope, container)
     R = g("Cast", operator.inputs[0].full_name, to=g.double)
     R = g("Gather", R, encoder.layout.columns, axis=1)
-    P = _posterior(g, model, _scores(g, model, _fold_in(g, model, R)))
+    P = _posterior(g, model, _logits(g, model, R))
     classes = model.classes_
     classes = classes.astype(str) if classes.dtype.kind in "OUS" else classes.astype(np.int64)
     g("Gather", classes, g("ArgMax", P, axis=1, keepdims=0), output=operator.outputs[0].full_name)
@@ -91,11 +63,33 @@ def _convert(scope, operator, container):
     )
 
 
-def _fold_in(g, model, R):
-    """Instance factors: `Encoder.encode` and `kernels.ridge.fold_in`."""
+def _logits(g, model, R):
+    """Scores, equations (6) and (6a)."""
     encoder = model.encoder_
-    X = model.classifier_factors_[encoder.layout.columns]
-    d = X.shape[1]
+    X, W = model.classifier_factors_[encoder.layout.columns], _weights(model)
+    observed, Z, C = _encode(g, encoder, R)
+    damping = damping_of(encoder, X, W) if np.isfinite(model.aggregator_reg_) else None
+    variance = None
+    if encoder.completion is not None:
+        Z, C, variance = _complete(g, encoder, observed, Z, C, damping)
+    Y = _fold_in(g, encoder, X, Z, C)
+    b = model.intercept_ + W @ encoder.means
+    logits = g("MatMul", Y, encoder.scale * X.T @ W.T)
+    if variance is None:
+        return g("Add", logits, b)
+    kappa = g("Div", 1.0, g("Sqrt", g("Add", g("Mul", variance, np.pi / 8.0), 1.0)))
+    lowest = damping.lowest
+    t = g("Mul", g("Sub", 1.0, kappa), 1.0 / (1.0 - lowest) if lowest < 1.0 else 0.0)
+    intercept = g("Add", g("Mul", t, model.base_logits_ - b), b)
+    return g("Add", g("Mul", kappa, logits), intercept)
+
+
+def _weights(model):
+    return np.atleast_2d(model.coef_)[:, model.encoder_.layout.columns]
+
+
+def _encode(g, encoder, R):
+    """`Encoder.encode`: which cells are observed, Z and C."""
     observed = g("Not", g("IsNaN", R))
     R = g("Where", observed, R, 0.5)
     present = g("Cast", observed, to=g.double)
@@ -104,18 +98,54 @@ def _fold_in(g, model, R):
     if encoder.confidence == "certainty" and encoder.layout.kind != "scores":
         distance = g("Abs", g("Sub", g("Mul", g("Clip", R, 0.0, 1.0), 2.0), 1.0))
         C = g("Mul", C, g("Add", g("Mul", distance, 1.0 - CERTAINTY_FLOOR), CERTAINTY_FLOOR))
+    return observed, Z, C
+
+
+def _complete(g, encoder, observed, Z, C, damping):
+    """`Completion.fill` and `excess_variance`: Z and C of complete rows, variance (n, 1) or None.
+
+    The system of the observed cells stands in one of all cells, with the identity for missing ones.
+    """
+    completion = encoder.completion
+    S, q = completion.covariance, len(encoder.means)
+    present = g("Cast", observed, to=g.double)
+    across, down = g("Reshape", present, [-1, 1, q]), g("Reshape", present, [-1, q, 1])
+    noise = g("Sub", g("Div", 1.0, g("Where", observed, C, 1.0)), 1.0)
+    diagonal = g("Where", observed, g("Mul", noise, completion.noise), 1.0)
+    A = g("Mul", g("Mul", down, across), S)
+    A = g("Add", A, g("Mul", g("Reshape", diagonal, [-1, q, 1]), np.eye(q)))
+    right = known = g("Mul", down, g("Reshape", Z, [-1, q, 1]))
+    if damping is not None:
+        values, vectors = np.linalg.eigh(damping.B)
+        kept = values > 1e-15 * values[-1]
+        roots = vectors[:, kept] * np.sqrt(values[kept])  # B = roots roots'
+        missing = g("Mul", g("Sub", 1.0, down), roots)
+        u = g("MatMul", S, missing)
+        seen = g("Mul", down, u)
+        right = g("Concat", known, seen, axis=2)
+    solved = eliminate(g, A, right, q)
+    filled = g("MatMul", g("Gather", solved, 0, axis=2), S)
+    Z = g("Where", observed, Z, filled)
+    C = g("Where", observed, C, completion.confidence) if completion.per_cell else None
+    if damping is None:
+        return Z, C, None
+    rest = g("Slice", solved, [1], [np.iinfo(np.int64).max], [2])
+    terms = g("Sub", g("Mul", missing, u), g("Mul", seen, rest))
+    variance = g(
+        "Max", g("ReduceSum", g("ReduceSum", terms, [2], keepdims=0), [1], keepdims=1), 0.0
+    )
+    return Z, C, variance
+
+
+def _fold_in(g, encoder, X, Z, C):
+    """`kernels.ridge.fold_in`; C None stands for the confidence of a completed row."""
+    if C is None:
+        return g("MatMul", Z, shared_solution(encoder.completion.confidence, X, encoder.ridge).T)
+    d = X.shape[1]
     products = np.einsum("uk,ul->ukl", X, X).reshape(len(X), d * d)
     A = g("Add", g("Reshape", g("MatMul", C, products), [-1, d, d]), encoder.ridge * np.eye(d))
-    b = g("Reshape", g("MatMul", g("Mul", C, Z), X), [-1, d, 1])
-    T = g("Concat", A, b, axis=2)
-    # Gauss-Jordan: row j over its pivot, taken from the others until column j is that of the
-    # identity.
-    for j in range(d):
-        row = g("Gather", T, [j], axis=1)
-        row = g("Div", row, g("Gather", row, [j], axis=2))
-        column = g("Sub", g("Gather", T, [j], axis=2), np.eye(d)[:, [j]])
-        T = g("Sub", T, g("Mul", column, row))
-    return g("Gather", T, d, axis=2)
+    right = g("Reshape", g("MatMul", g("Mul", C, Z), X), [-1, d, 1])
+    return g("Gather", eliminate(g, A, right, d), 0, axis=2)
 
 
 def _link(g, encoder, R, present):
@@ -132,12 +162,6 @@ def _link(g, encoder, R, present):
     total = g("ReduceSum", g("Mul", log_R, present), [2], keepdims=1)
     count = g("Max", g("ReduceSum", present, [2], keepdims=1), 1.0)
     return g("Reshape", g("Sub", log_R, g("Div", total, count)), [0, encoder.means.size])
-
-
-def _scores(g, model, Y):
-    W = np.atleast_2d(model.coef_)[:, model.encoder_.layout.columns]
-    V = model.scale_ * model.classifier_factors_[model.encoder_.layout.columns].T @ W.T
-    return g("Add", g("MatMul", Y, V), model.intercept_ + W @ model.column_means_)
 
 
 def _posterior(g, model, scores):

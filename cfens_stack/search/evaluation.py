@@ -14,9 +14,8 @@ from cfens_stack.search.pruning import corrected_standard_error
 from cfens_stack.splits import make_splits
 from cfens_stack.validation import UNLABELLED
 
-POSITIVES_WANTED = (
-    100  # rarest-class rows scored a trial, over all repetitions, before folds stop being repeated
-)
+# Rarest-class rows scored a trial, over all repetitions, before folds stop being repeated.
+POSITIVES_WANTED = 100
 MOST_REPETITIONS = 4
 LOG_SCORE = "neg_log_loss"
 

@@ -92,9 +92,8 @@ SEARCH_SPACE = (
         "focal_gamma", low=0.5, high=5.0, or_value=0.0, advice="high disagreement", otherwise=0.0
     ),
 )
-RHO_FEW_LABELS = (
-    0.5  # lower end of rho in the guided space where less than half of the rows are labelled
-)
+# Lower end of rho in the guided space where less than half of the rows are labelled.
+RHO_FEW_LABELS = 0.5
 
 
 @dataclass(frozen=True)

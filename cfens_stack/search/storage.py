@@ -12,9 +12,8 @@ from cfens_stack.search.journal import JournalError, open_journal
 from cfens_stack.search.passwords import hide_password
 
 JOURNAL_SUFFIXES = (".log", ".journal", ".jsonl")
-HEARTBEAT_SECONDS = (
-    30  # of a trial on a database server; one without for four times as long counts as lost
-)
+# Of a trial on a database server; one without for four times as long counts as lost.
+HEARTBEAT_SECONDS = 30
 SQLITE_TIMEOUT_SECONDS = 60
 CONNECT_ATTEMPTS = 5
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -8,9 +8,8 @@ from datetime import datetime
 
 import psutil
 
-UNMARKED_SECONDS = (
-    30  # after which a running trial without a mark was left by a worker killed before it set one
-)
+# After which a running trial without a mark was left by a worker killed before it set one.
+UNMARKED_SECONDS = 30
 CLOCK_SECONDS = 1.0  # two readings of the same start differ by less
 
 

@@ -43,9 +43,8 @@ def assert_same(model, X, atol=1e-5, **settings):
     expected = model.predict_proba(X)
     assert P.shape == expected.shape
     np.testing.assert_allclose(P, expected, rtol=0, atol=atol)
-    certain = (
-        np.ptp(np.sort(expected, axis=1)[:, -2:], axis=1) > 2 * atol
-    )  # a tie may fall either way
+    # A tie may fall either way.
+    certain = np.ptp(np.sort(expected, axis=1)[:, -2:], axis=1) > 2 * atol
     np.testing.assert_array_equal(np.asarray(labels)[certain], model.predict(X)[certain])
 
 
