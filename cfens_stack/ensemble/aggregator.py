@@ -27,7 +27,7 @@ from functools import partial
 import numpy as np
 
 from cfens_stack.ensemble.copies import copies_of_columns, shared_out
-from cfens_stack.ensemble.losses import loss_sums
+from cfens_stack.ensemble.losses import TINY, loss_sums
 from cfens_stack.ensemble.newton import mean_loss, minimise, minimise_model, scores_matrix
 
 AGGREGATORS = ("weighted", "mean")
@@ -164,7 +164,7 @@ def fit_from_sums(
     if tilted is not likelihood:
         plain, theta = (fit_intercepts(theta, sums, M, t)[0] for sums in (likelihood, tilted))
         loss = mean_loss(theta, tilted, M, t)
-        strengths = strengths * (_trace(loss, p) / _trace(mean_loss(plain, likelihood, M, t), p))
+        strengths = strengths * _curvature_ratio(loss, mean_loss(plain, likelihood, M, t), p)
         fits = []
         for strength in strengths:
             fits.append(prior.fit(theta, strength, tilted, M, t, loss))
@@ -278,9 +278,13 @@ def fit_intercepts(theta, sums, M, t):
     return np.append(theta[:-S], b), converged
 
 
-def _trace(loss, p):
-    """Trace of the Hessian in the weights, from what `mean_loss` returns."""
-    return np.trace(loss[2][:p, :p])
+def _curvature_ratio(tilted, likelihood, p):
+    """Trace of the Hessian in the weights of one `mean_loss` over that of another.
+
+    1 where it says nothing: without curvature, or where the focal loss is concave on balance.
+    """
+    above, below = (np.trace(hessian[:p, :p]) for _, _, hessian in (tilted, likelihood))
+    return above / below if min(above, below) > TINY else 1.0
 
 
 def _evidence_cost(theta, hessian, posterior_cost, precision, nonnegative):

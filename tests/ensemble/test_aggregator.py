@@ -553,3 +553,14 @@ def test_strength_follows_the_curvature_of_the_loss_in_use(tilt):
     if "use_class_weights" in tilt:  # p (1 - p) under equal classes against that at 5 %
         assert tilted.aggregator_reg_ > 2.0 * plain.aggregator_reg_
         assert p.mean() > 0.2
+
+
+@pytest.mark.parametrize("tilt", [{"use_class_weights": True}, {"focal_gamma": 2.0}])
+def test_models_that_say_nothing_leave_the_prevalence(tilt):
+    """No curvature, whose ratio would be 0 / 0."""
+    P = (
+        CFEnsemble(**tilt)
+        .fit(np.full((40, 3), 0.5), np.arange(40) % 4 == 0)
+        .predict_proba(np.full((2, 3), 0.5))
+    )
+    np.testing.assert_allclose(P[:, 1], 0.25, atol=1e-6)
