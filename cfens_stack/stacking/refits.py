@@ -1,7 +1,10 @@
 """What can be done to a fitted stack without fitting its base models again."""
 
 from copy import copy
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
@@ -14,6 +17,7 @@ from cfens_stack.stacking.leaderboard import model_weights
 from cfens_stack.stacking.meta_learner import check_meta_classes, fit_meta
 from cfens_stack.stacking.metadata import metadata_for
 from cfens_stack.stacking.named_estimators import refuse_frozen
+from cfens_stack.stacking.selection import choose, subset_path
 from cfens_stack.stacking.tables import check_rows
 
 
@@ -21,6 +25,8 @@ class RefitMixin(BaseEstimator):
     """Fits of parts of a stack. Each works on a copy and takes its state over at the end: one that
     fails or is interrupted leaves the object as it was.
     """
+
+    estimators: Any
 
     def refit_meta(self, meta):
         """Put another meta-learner on the out-of-fold predictions; no base model is fitted.
@@ -94,6 +100,59 @@ class RefitMixin(BaseEstimator):
         work._fit_meta()
         return self._take_over(work)
 
+    def select(self, max_models=None, max_predict_time=None, tolerance="1se"):
+        """Keep as few base models as the answer needs; the others leave the object, and the
+        meta-learner is fitted on the columns left. No base model is fitted.
+
+        Subsets come from `select_models`, by backward elimination; each is judged by the log loss
+        of the meta-learner on rows of `oof_` that it was not fitted on.
+
+        Parameters
+        ----------
+        max_models : int, default=None
+            Models to keep at most.
+        max_predict_time : float, default=None
+            Seconds that their `predict_times_` may add up to, as measured on the rows of the fit.
+            Models then leave by what they matter for their time.
+        tolerance : "1se" or float, default="1se"
+            The smallest subset is kept whose log loss is above that of the best within the limits
+            by no more than this; "1se": one standard error of the difference. 0: the best.
+
+        Returns
+        -------
+        self : object
+            With `selection_path_`, a list of `Subset` by name of the models.
+
+        Raises
+        ------
+        ValueError
+            If no subset keeps to the limits.
+        """
+        data = self._kept_data()
+        work = copy(self)
+        fitted = work._models_left()
+        sound = [name for name in fitted.names if work.named_estimators_[name] is not None]
+        work._keep(sound)
+        meta, params = work._meta_with_params()
+        seconds = np.array([work.predict_times_[name] for name in sound])
+        path = subset_path(
+            meta,
+            work.oof_,
+            data.y,
+            work.classes_,
+            params,
+            data.metadata["groups"],
+            np.ones(len(sound)) if max_predict_time is None else np.maximum(seconds, 1e-9),
+            data.metadata["sample_weight"],
+        )
+        chosen = choose(path, max_models=max_models, max_cost=max_predict_time, tolerance=tolerance)
+        work.selection_path_ = [
+            replace(subset, models=tuple(sound[u] for u in subset.models)) for subset in path
+        ]
+        work._keep([sound[u] for u in chosen.models])
+        work._fit_meta()
+        return self._take_over(work)
+
     def for_serving(self):
         """A smaller copy that predicts, and no more: without the matrix of out-of-fold
         predictions, labels, weights, groups, folds and records of failures, and without base models
@@ -116,13 +175,17 @@ class RefitMixin(BaseEstimator):
             if self.named_estimators_[name] is not None and weight != 0
         ]
         if used and len(used) < len(self.model_names_):
-            pairs = [pair for pair in work._models() if pair[0] in used]
-            work.estimators = dict(pairs) if isinstance(self.estimators, dict) else pairs
-            work._take(work._taken().keep(used, self.classes_))
+            work._keep(used)
             work._fit_meta()
         work.failures_, work.warnings_ = [], []
         del work.oof_, work._fit_data
         return work
+
+    def _keep(self, names):
+        """Keep some of the models, as parameters too."""
+        pairs = [pair for pair in self._models() if pair[0] in names]
+        self.estimators = dict(pairs) if isinstance(self.estimators, dict) else pairs
+        self._take(self._taken().keep(names, self.classes_))
 
     def _kept_data(self):
         """What the fit kept of its data."""
