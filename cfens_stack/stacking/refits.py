@@ -1,10 +1,8 @@
 """What can be done to a fitted stack without fitting its base models again."""
 
 from copy import copy
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
@@ -17,7 +15,6 @@ from cfens_stack.stacking.leaderboard import model_weights
 from cfens_stack.stacking.meta_learner import check_meta_classes, fit_meta
 from cfens_stack.stacking.metadata import metadata_for
 from cfens_stack.stacking.named_estimators import refuse_frozen
-from cfens_stack.stacking.selection import choose, subset_path
 from cfens_stack.stacking.tables import check_rows
 
 
@@ -100,59 +97,6 @@ class RefitMixin(BaseEstimator):
         work._fit_meta()
         return self._take_over(work)
 
-    def select(self, max_models=None, max_predict_time=None, tolerance="1se"):
-        """Keep as few base models as the answer needs; the others leave the object, and the
-        meta-learner is fitted on the columns left. No base model is fitted.
-
-        Subsets come from `select_models`, by backward elimination; each is judged by the log loss
-        of the meta-learner on rows of `oof_` that it was not fitted on.
-
-        Parameters
-        ----------
-        max_models : int, default=None
-            Models to keep at most.
-        max_predict_time : float, default=None
-            Seconds that their `predict_times_` may add up to, as measured on the rows of the fit.
-            Models then leave by what they matter for their time.
-        tolerance : "1se" or float, default="1se"
-            The smallest subset is kept whose log loss is above that of the best within the limits
-            by no more than this; "1se": one standard error of the difference. 0: the best.
-
-        Returns
-        -------
-        self : object
-            With `selection_path_`, a list of `Subset` by name of the models.
-
-        Raises
-        ------
-        ValueError
-            If no subset keeps to the limits.
-        """
-        data = self._kept_data()
-        work = copy(self)
-        fitted = work._models_left()
-        sound = [name for name in fitted.names if work.named_estimators_[name] is not None]
-        work._keep(sound)
-        meta, params = work._meta_with_params()
-        seconds = np.array([work.predict_times_[name] for name in sound])
-        path = subset_path(
-            meta,
-            work.oof_,
-            data.y,
-            work.classes_,
-            params,
-            data.metadata["groups"],
-            np.ones(len(sound)) if max_predict_time is None else np.maximum(seconds, 1e-9),
-            data.metadata["sample_weight"],
-        )
-        chosen = choose(path, max_models=max_models, max_cost=max_predict_time, tolerance=tolerance)
-        work.selection_path_ = [
-            replace(subset, models=tuple(sound[u] for u in subset.models)) for subset in path
-        ]
-        work._keep([sound[u] for u in chosen.models])
-        work._fit_meta()
-        return self._take_over(work)
-
     def for_serving(self):
         """A smaller copy that predicts, and no more: without the matrix of out-of-fold
         predictions, labels, weights, groups, folds and records of failures, and without base models
@@ -202,14 +146,17 @@ class RefitMixin(BaseEstimator):
         self.__dict__ = vars(work)
         return self
 
-    def _fit_base(self, models, X):
-        """Fit base models on the folds and rows of the fit: BaseModels."""
+    def _fit_base(self, models, X, choose=None):
+        """Fit base models on the folds and rows of the fit: BaseModels; with `choose`, on all rows
+        only those that it names.
+        """
         metadata = self._fit_data.metadata
         return fit_base_models(
             models,
             X,
             self._fit_data,
             self.classes_,
+            choose,
             prefit=self._is_prefit(),
             fit_params={} if self._is_prefit() else metadata_for(self, dict(models), metadata),
             seed=self._seed,
@@ -261,7 +208,7 @@ class RefitMixin(BaseEstimator):
 
     def _models_left(self):
         """The fitted base models without those that have been dropped since."""
-        names = [name for name, _ in self._models()]
+        names = [name for name, _ in self._models() if name not in self._left_out]
         unknown = [name for name in names if name not in self.model_names_]
         if unknown:
             raise ValueError(

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from failing_models import Counting, n_fits
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -175,3 +176,44 @@ def test_a_limit_on_the_time_of_prediction():
     stack = StackingPipeline(models, cv=3, random_state=0).fit(X, y)
     stack.select(max_predict_time=0.8, tolerance=0)
     assert "slow" not in stack.model_names_
+
+
+def test_a_limit_known_in_advance_saves_the_fits_on_all_rows(tmp_path):
+    X, y = make_classification(300, 6, n_informative=4, class_sep=0.8, random_state=0)
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+    models = {"a": Counting(str(folders[0])), "b": Counting(str(folders[1])), "svm": LinearSVC()}
+    settings = {"cv": 3, "random_state": 0}
+    stack = StackingPipeline(models, max_models=1, **settings).fit(X, y)
+    (kept,) = stack.model_names_
+    assert [n_fits(folder) for folder in folders] == [3 + (kept == "a"), 3 + (kept == "b")]
+    assert list(stack.get_params()["estimators"]) == ["a", "b", "svm"]  # a parameter stays
+    assert [len(subset.models) for subset in stack.selection_path_] == [3, 2, 1]
+    alone = StackingPipeline({kept: models[kept]}, **settings).fit(X, y)
+    np.testing.assert_array_equal(stack.oof_, alone.oof_)
+    np.testing.assert_array_equal(stack.predict_proba(X), alone.predict_proba(X))
+    assert stack.refit_meta(LogisticRegression()).model_names_ == [kept]
+    assert stack.add("bayes", GaussianNB(), X).model_names_ == [kept, "bayes"]
+    after = StackingPipeline(models, **settings).fit(X, y).select(max_models=1)
+    assert after.model_names_ == [kept]
+
+
+@pytest.mark.parametrize("cv", [3, "prefit"])
+def test_limits_with_labels_missing_a_time_limit_and_fitted_models(cv):
+    X, y = make_classification(300, 6, n_informative=4, class_sep=0.8, random_state=0)
+    labels = y.astype(float)
+    labels[::3] = np.nan
+    models = {
+        "bayes": GaussianNB(),
+        "svm": LinearSVC(),
+        "tree": DecisionTreeClassifier(max_depth=2),
+    }
+    if cv == "prefit":
+        models = {name: model.fit(X[:100], y[:100].astype(float)) for name, model in models.items()}
+    stack = StackingPipeline(models, cv=cv, max_models=2, time_limit=600.0, random_state=0)
+    stack.fit(X[100:], labels[100:])
+    assert len(stack.model_names_) <= 2
+    assert np.isfinite(stack.oof_).all()
+    assert stack.failures_ == []
+    assert stack.predict(X).shape == (300,)
