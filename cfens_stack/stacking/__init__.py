@@ -3,5 +3,13 @@
 from cfens_stack.stacking.default_pool import default_estimators
 from cfens_stack.stacking.failures import BaseModelError, BaseModelWarning
 from cfens_stack.stacking.pipeline import StackingPipeline
+from cfens_stack.stacking.selection import Subset, select_models
 
-__all__ = ["BaseModelError", "BaseModelWarning", "StackingPipeline", "default_estimators"]
+__all__ = [
+    "BaseModelError",
+    "BaseModelWarning",
+    "StackingPipeline",
+    "Subset",
+    "default_estimators",
+    "select_models",
+]

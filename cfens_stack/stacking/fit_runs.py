@@ -21,7 +21,7 @@ from cfens_stack.stacking.threads import limited_blas, threads_of_each
 PROBE_SHARE = 0.25  # of the time limit, in which models are tried on one fold each
 
 
-def run_fits(tasks, X, y, *, memory, n_jobs, on_failure, progress, time_limit=None, **settings):
+def run_fits(tasks, *, X, y, memory, n_jobs, on_failure, progress, time_limit=None, **settings):
     """Outcomes of the tasks, in their order.
 
     Parameters

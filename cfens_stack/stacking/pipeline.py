@@ -21,6 +21,7 @@ from cfens_stack.stacking.named_estimators import refuse_frozen
 from cfens_stack.stacking.parameters import StackParametersMixin
 from cfens_stack.stacking.predictions import PredictionMixin
 from cfens_stack.stacking.refits import RefitMixin
+from cfens_stack.stacking.selecting import SelectMixin
 from cfens_stack.stacking.summary import pipeline_summary
 from cfens_stack.stacking.tables import check_rows
 from cfens_stack.validation import check_groups, check_weights, encode_labels
@@ -32,6 +33,7 @@ class StackingPipeline(
     MetaEstimatorMixin,
     PredictionMixin,
     RefitMixin,
+    SelectMixin,
     LeaderboardMixin,
 ):
     """Base models, their out-of-fold predictions, and a meta-learner that combines them.
@@ -80,6 +82,12 @@ class StackingPipeline(
         fold each for a quarter of the time, then completed from the fastest on. What is not fitted
         is missing, and listed in `failures_`. Fits that are stored in `memory` take no time. A fit
         that runs is not interrupted.
+    max_models : int, default=None
+        Base models to keep at most, chosen by their predictions on the folds as by `select`; the
+        others are not fitted on all rows and leave the object. The smallest subset within one
+        standard error of the best is kept.
+    max_predict_time : float, default=None
+        The same for the seconds of the `predict_times_` of those that are kept.
     progress : bool, default=False
         Show a tqdm bar over the fits.
     random_state : int, RandomState instance or None, default=None
@@ -172,6 +180,8 @@ class StackingPipeline(
         "on_failure": [StrOptions({"warn", "raise"})],
         "memory": [str, os.PathLike, HasMethods(["cache"]), None],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+        "max_models": [Interval(Integral, 1, None, closed="left"), None],
+        "max_predict_time": [Interval(Real, 0, None, closed="neither"), None],
         "progress": ["boolean"],
         "random_state": ["random_state"],
     }
@@ -186,6 +196,8 @@ class StackingPipeline(
         on_failure="warn",
         memory=None,
         time_limit=None,
+        max_models=None,
+        max_predict_time=None,
         progress=False,
         random_state=None,
     ):
@@ -196,6 +208,8 @@ class StackingPipeline(
         self.on_failure = on_failure
         self.memory = memory
         self.time_limit = time_limit
+        self.max_models = max_models
+        self.max_predict_time = max_predict_time
         self.progress = progress
         self.random_state = random_state
 
@@ -257,7 +271,9 @@ class StackingPipeline(
             rare="pass" if self._is_prefit() else "warn",
         )
         self._fit_data = FitData.of(X, y, metadata, splits, key)
-        self._take(self._fit_base(models, X))
+        self._left_out = []
+        limited = self._is_limited()
+        self._take(self._fit_within_limits(models, X) if limited else self._fit_base(models, X))
         self._fit_meta()
 
     _fit_summary = pipeline_summary

@@ -1,6 +1,7 @@
 """What can be done to a fitted stack without fitting its base models again."""
 
 from copy import copy
+from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
@@ -21,6 +22,8 @@ class RefitMixin(BaseEstimator):
     """Fits of parts of a stack. Each works on a copy and takes its state over at the end: one that
     fails or is interrupted leaves the object as it was.
     """
+
+    estimators: Any
 
     def refit_meta(self, meta):
         """Put another meta-learner on the out-of-fold predictions; no base model is fitted.
@@ -116,13 +119,17 @@ class RefitMixin(BaseEstimator):
             if self.named_estimators_[name] is not None and weight != 0
         ]
         if used and len(used) < len(self.model_names_):
-            pairs = [pair for pair in work._models() if pair[0] in used]
-            work.estimators = dict(pairs) if isinstance(self.estimators, dict) else pairs
-            work._take(work._taken().keep(used, self.classes_))
+            work._keep(used)
             work._fit_meta()
         work.failures_, work.warnings_ = [], []
         del work.oof_, work._fit_data
         return work
+
+    def _keep(self, names):
+        """Keep some of the models, as parameters too."""
+        pairs = [pair for pair in self._models() if pair[0] in names]
+        self.estimators = dict(pairs) if isinstance(self.estimators, dict) else pairs
+        self._take(self._taken().keep(names, self.classes_))
 
     def _kept_data(self):
         """What the fit kept of its data."""
@@ -139,14 +146,17 @@ class RefitMixin(BaseEstimator):
         self.__dict__ = vars(work)
         return self
 
-    def _fit_base(self, models, X):
-        """Fit base models on the folds and rows of the fit: BaseModels."""
+    def _fit_base(self, models, X, choose=None):
+        """Fit base models on the folds and rows of the fit: BaseModels; with `choose`, on all rows
+        only those that it names.
+        """
         metadata = self._fit_data.metadata
         return fit_base_models(
             models,
             X,
             self._fit_data,
             self.classes_,
+            choose,
             prefit=self._is_prefit(),
             fit_params={} if self._is_prefit() else metadata_for(self, dict(models), metadata),
             seed=self._seed,
@@ -198,7 +208,7 @@ class RefitMixin(BaseEstimator):
 
     def _models_left(self):
         """The fitted base models without those that have been dropped since."""
-        names = [name for name, _ in self._models()]
+        names = [name for name, _ in self._models() if name not in self._left_out]
         unknown = [name for name in names if name not in self.model_names_]
         if unknown:
             raise ValueError(

@@ -1,0 +1,224 @@
+"""As few base models as the answer needs: backward elimination on the prediction matrix."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_array, check_consistent_length
+
+from cfens_stack.ensemble.aggregator import column_weights
+from cfens_stack.ensemble.estimators import CFEnsemble
+from cfens_stack.ensemble.link import apply_link
+from cfens_stack.stacking.leaderboard import out_of_fold_ensemble
+from cfens_stack.stacking.meta_learner import fit_meta
+from cfens_stack.validation import UNLABELLED, check_groups, encode_labels
+
+SMOOTHING = 0.01
+STEP = 20  # above this number of models more than one leaves at a time
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some of the models, and what they are worth together.
+
+    Attributes
+    ----------
+    models : tuple of int
+        Numbers of the models, counted from 0.
+    loss : float
+        Log loss of the meta-learner on rows that it was not fitted on.
+    excess : float
+        By how much the loss is above that of the best subset of the path.
+    standard_error : float
+        Of the excess, over rows.
+    cost : float
+        Sum of the models' costs.
+    """
+
+    models: tuple[int, ...]
+    loss: float
+    excess: float
+    standard_error: float
+    cost: float
+
+
+def select_models(R, y, *, meta=None, costs=None, groups=None):
+    """Subsets of the models from all of them to one: each without the models that matter least to
+    the one before.
+
+    What a model matters is the size of its weight times the spread of its log-odds in the
+    meta-learner, which is fitted anew to each subset (recursive feature elimination; Guyon et al.
+    2002). Up to twenty models leave one at a time, of more a tenth at a time.
+
+    Parameters
+    ----------
+    R : array-like of shape (n, m) or (n, m * K)
+        Out-of-fold probabilities, one column per model or K columns per model for K > 2 classes;
+        NaN where missing.
+    y : array-like of shape (n,)
+        Labels; NaN, None and pandas.NA mark rows without one.
+    meta : estimator, default=None
+        Meta-learner that the subsets are judged by. None: `CFEnsemble()`. If it has no `coef_`,
+        CFEnsemble decides which model leaves.
+    costs : array-like of shape (m,), default=None
+        Such as seconds of prediction. The model that leaves is then the one that matters least for
+        its cost. None: 1 each.
+    groups : array-like of shape (n,), default=None
+        Rows of a group are on one side of a fold.
+
+    Returns
+    -------
+    path : list of Subset
+        From all models to one.
+
+    References
+    ----------
+    I. Guyon, J. Weston, S. Barnhill, V. Vapnik (2002), "Gene selection for cancer classification
+    using support vector machines".
+
+    Examples
+    --------
+    >>> from cfens_stack.datasets import make_predictions
+    >>> from cfens_stack.stacking import select_models
+    >>> data = make_predictions(400, 6, random_state=0)
+    >>> [len(subset.models) for subset in select_models(data.R, data.y)]
+    [6, 5, 4, 3, 2, 1]
+    """
+    R = check_array(R, dtype=np.float64, ensure_all_finite="allow-nan", input_name="R")
+    classes, codes = encode_labels(y)
+    check_consistent_length(R, codes)
+    width = 1 if len(classes) == 2 else len(classes)
+    if R.shape[1] % width:
+        raise ValueError(
+            f"R has {R.shape[1]} columns, which is no multiple of the {width} classes: pass K "
+            "columns per model for K > 2 classes."
+        )
+    m = R.shape[1] // width
+    costs = np.ones(m) if costs is None else np.asarray(costs, dtype=float)
+    if costs.shape != (m,) or not (np.isfinite(costs).all() and (costs > 0).all()):
+        raise ValueError(f"costs={costs!r}: pass one positive number for each of the {m} models.")
+    meta = _with_layout(CFEnsemble() if meta is None else meta, len(classes))
+    return subset_path(meta, R, codes, classes, {}, check_groups(groups, R), costs)
+
+
+def subset_path(meta, R, y, classes, params, groups, costs, weights=None):
+    """`select_models` on class codes.
+
+    Parameters
+    ----------
+    meta : estimator
+    R : ndarray of shape (n, m) or (n, m * K)
+    y : ndarray of int, shape (n,)
+        Class codes, -1 without a label.
+    classes : ndarray of shape (K,)
+    params : dict of str to array of length n
+        What the `fit` of the meta-learner gets besides R and y.
+    groups : ndarray of shape (n,) or None
+    costs : ndarray of shape (m,)
+    weights : ndarray of shape (n,) or None, default=None
+        Of the rows in the loss.
+
+    Returns
+    -------
+    path : list of Subset
+    """
+    m, labelled = len(costs), y != UNLABELLED
+    mass = np.ones(labelled.sum()) if weights is None else weights[labelled]
+    blocks = R.reshape(len(R), m, -1)
+    kept, found = np.arange(m), []
+    while len(kept):
+        R_kept = blocks[:, kept].reshape(len(R), -1)
+        P = out_of_fold_ensemble(meta, R_kept, y, classes, params, groups)
+        found.append((kept, _row_losses(P[labelled], y[labelled], len(classes))))
+        worth = _importance(meta, R_kept, y, classes, params) / costs[kept]
+        n_leaving = max(1, len(kept) // 10) if len(kept) > STEP else 1
+        kept = np.sort(kept[np.argsort(worth, kind="stable")[n_leaving:]])
+    best = min((losses for _, losses in found), key=lambda losses: mass @ losses)
+    return [
+        _subset(kept, losses, losses - best, mass / mass.sum(), costs) for kept, losses in found
+    ]
+
+
+def choose(path, *, max_models=None, max_cost=None, tolerance="1se"):
+    """The subset to use: of those within the limits the smallest that is not worse than the best of
+    them by more than the tolerance.
+
+    Parameters
+    ----------
+    path : list of Subset
+    max_models : int or None, default=None
+    max_cost : float or None, default=None
+    tolerance : "1se" or float, default="1se"
+        Of the loss; "1se": one standard error of the difference from the best of the path.
+
+    Returns
+    -------
+    subset : Subset
+
+    Raises
+    ------
+    ValueError
+        If no subset of the path keeps to the limits.
+    """
+    allowed = [
+        subset
+        for subset in path
+        if (max_models is None or len(subset.models) <= max_models)
+        and (max_cost is None or subset.cost <= max_cost)
+    ]
+    if not allowed:
+        raise ValueError(
+            f"No subset keeps to max_models={max_models!r} and a cost of {max_cost!r}: the "
+            f"smallest has {len(path[-1].models)} models and costs {path[-1].cost:.3g}."
+        )
+    least = min(subset.excess for subset in allowed)
+    close = [
+        subset
+        for subset in allowed
+        if subset.excess - least <= (subset.standard_error if tolerance == "1se" else tolerance)
+    ]
+    return min(close, key=lambda subset: (len(subset.models), subset.excess))
+
+
+def _subset(kept, losses, excess, mass, costs):
+    mean = mass @ excess
+    error = float(np.sqrt(((mass * (excess - mean)) ** 2).sum()))
+    return Subset(
+        tuple(kept.tolist()), float(mass @ losses), float(mean), error, float(costs[kept].sum())
+    )
+
+
+def _row_losses(P, y, n_classes):
+    """Log loss of each row; one without a prediction counts as if told the prevalences."""
+    prevalence = np.bincount(y, minlength=n_classes) / len(y)
+    P = np.where(np.isfinite(P), P, prevalence)
+    return -np.log(np.maximum(P[np.arange(len(y)), y], np.finfo(float).tiny))
+
+
+def _importance(meta, R, y, classes, params):
+    """Size of the weight times spread of the logits, of each model: of K classes the largest."""
+    fitted = fit_meta(clone(meta), R, y, classes, params, [])
+    fitted = getattr(fitted, "best_estimator_", fitted)
+    if np.shape(getattr(fitted, "coef_", 0.0))[-1:] != (R.shape[1],):
+        fitted = fit_meta(_with_layout(CFEnsemble(), len(classes)), R, y, classes, {}, [])
+    n_outputs = 1 if len(classes) == 2 else len(classes)
+    worth = np.abs(column_weights(fitted.coef_)) * _spread(
+        apply_link(R, "logit", SMOOTHING, n_outputs)
+    )
+    return worth.reshape(-1, n_outputs).max(axis=1)
+
+
+def _spread(Z):
+    """Standard deviation of what is observed in each column, 0 where nothing is."""
+    seen = np.isfinite(Z)
+    n_seen = np.maximum(seen.sum(axis=0), 1)
+    mean = np.where(seen, Z, 0.0).sum(axis=0) / n_seen
+    return np.sqrt(np.where(seen, (Z - mean) ** 2, 0.0).sum(axis=0) / n_seen)
+
+
+def _with_layout(meta, n_classes):
+    """A clone that need not read the layout off the numbers."""
+    meta = clone(meta)
+    if meta.get_params(deep=False).get("layout") == "auto":
+        meta.set_params(layout="positive" if n_classes == 2 else "model-major")
+    return meta
