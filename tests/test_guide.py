@@ -13,7 +13,7 @@ import pytest
 from cfens_stack import CFEnsemble, recommend
 from cfens_stack.datasets import make_predictions
 from cfens_stack.guide.guidance import HIGH_DISAGREEMENT, TRAINERS
-from cfens_stack.guide.measured import Evidence
+from cfens_stack.guide.measured import MEASURED, Evidence
 
 N_MODELS = 6
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
@@ -282,3 +282,46 @@ def with_cell(value):
 def test_bad_input_is_named(R, y, options, message):
     with pytest.raises(ValueError, match=message):
         recommend(R, y, **options)
+
+
+@pytest.mark.parametrize("prefer", ["speed", "exactness"])
+def test_the_measured_guide_is_what_measured_best_and_both_say_what_they_were_worth(prefer):
+    R, y = split(), labels(10)
+    published = recommend(R, y, prefer=prefer)
+    measured = recommend(R, y, prefer=prefer, guide="measured")
+    assert published.params()["use_class_weights"]
+    assert published.params()["focal_gamma"] > 0
+    assert not measured.params()["use_class_weights"]
+    assert measured.params()["focal_gamma"] == 0
+    assert measured == published.following("measured")
+    assert not {"use_class_weights", "focal_gamma"} & set(measured.evidence)
+    assert published.worth in published.reasons
+    assert measured.worth in measured.reasons
+    gain = -MEASURED[published.trainer, "advice"].average_precision
+    assert f"average precision by {-gain:+.4f}" in published.worth
+    assert f"average precision by {gain:+.4f}" in measured.worth
+    assert "imbalanced" in published.branch
+    assert "below" not in str(measured)  # it does not ask what changes nothing
+
+
+def test_where_both_guides_agree_they_say_so():
+    guidance = recommend(agreeing(), labels(40))
+    assert guidance.params() == guidance.following("measured").params()
+    assert "advise the same" in guidance.worth
+
+
+def test_the_measured_advice_is_the_default_configuration():
+    data = make_predictions(n_samples=200, n_models=5, random_state=0)
+    advised = recommend(data.R, data.y, guide="measured").estimator()
+    np.testing.assert_array_equal(
+        advised.fit(data.R, data.y).predict_proba(data.R),
+        CFEnsemble().fit(data.R, data.y).predict_proba(data.R),
+    )
+
+
+def test_the_share_of_the_positive_class():
+    y = np.array(["fraud", "ok"])[labels(70)]
+    assert recommend(agreeing(), y).positive_share == pytest.approx(0.7)
+    assert recommend(agreeing(), y, pos_label="fraud").positive_share == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="guide='best' is not valid"):
+        recommend(agreeing(), y).following("best")
