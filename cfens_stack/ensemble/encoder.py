@@ -117,7 +117,7 @@ class Encoder:
         is one and NaN in columns not in use: ndarray of shape (n, m).
         """
         _, C = self.encode(R)
-        variance = self.completion.cell_variance(C)
+        variance = None if self.completion is None else self.completion.cell_variance(C)
         std = np.full((len(R), self.n_features), np.nan)
         std[:, self.layout.columns] = 0.0 if variance is None else self.scale * np.sqrt(variance)
         if self.layout.mirrors is not None:

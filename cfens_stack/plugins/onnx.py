@@ -75,7 +75,7 @@ def _logits(g, model, R):
     Y = _fold_in(g, encoder, X, Z, C)
     b = model.intercept_ + W @ encoder.means
     logits = g("MatMul", Y, encoder.scale * X.T @ W.T)
-    if variance is None:
+    if variance is None or damping is None:
         return g("Add", logits, b)
     kappa = g("Div", 1.0, g("Sqrt", g("Add", g("Mul", variance, np.pi / 8.0), 1.0)))
     lowest = damping.lowest

@@ -1,0 +1,214 @@
+"""The method, implemented a second time from docs/method.md alone, row by row and with scipy's
+minimisers: what the page says is what the package does.
+"""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, logit
+
+from cfens_stack import CFEnsemble
+from cfens_stack.datasets import make_predictions
+
+E, LAMBDA, STRENGTH = 0.01, 0.01, 10.0
+
+
+class Page:
+    """Two classes, logit link, one strength: the symbols are those of the page."""
+
+    def __init__(self, R, y, v, *, rho=None, gamma=0.0, weigh=False):
+        observed = np.isfinite(R)
+        n, m = v.sum(), R.shape[1]
+        g = self.g(R)
+        cells = observed * v[:, None]
+        self.mu = np.array([np.sum(cells[:, u] * np.nan_to_num(g[:, u])) for u in range(m)])
+        self.mu = self.mu / cells.sum(axis=0)
+        deviations = np.where(observed, g - self.mu, 0.0)
+        self.s = np.sqrt(np.sum(cells * deviations**2) / cells.sum())
+        Z = deviations / self.s
+        self.a = self.slopes(Z, observed, y, v)
+        self.S, self.psi, G = self.covariance(Z, observed, v)
+        completed = [self.complete(z, o) for z, o in zip(Z, observed, strict=True)]
+        Zt = np.array([z for z, _ in completed])
+        self.m, self.n = m, n
+        self.X = self.factors(Zt, n * G, v, self.confidence(R, y, v, rho, observed))
+        self.T = self.X @ np.linalg.solve(self.X.T @ self.X + LAMBDA * m * np.eye(m), self.X.T)
+        omega = np.array([n / (2 * v[y == k].sum()) for k in (0, 1)]) if weigh else np.ones(2)
+        self.aggregate(completed, y, v * omega[y], v, gamma)
+        self.omega, self.gamma = omega, gamma
+
+    @staticmethod
+    def g(R):
+        return np.log((R + E) / (1 - R + E))
+
+    def slopes(self, Z, observed, y, v):
+        b0, slopes = logit(np.average(y, weights=v)), []
+        for u in range(Z.shape[1]):
+            rows = observed[:, u]
+            x, label, weight = self.s * Z[rows, u], y[rows], v[rows]
+
+            def cost(ab, x=x, label=label, weight=weight):
+                eta = ab[0] * x + ab[1]
+                ce = np.logaddexp(0.0, eta) - label * eta
+                return weight @ ce + (ab[0] - 1) ** 2 / 2 + (ab[1] - b0) ** 2 / 2
+
+            slopes.append(max(minimize(cost, [1.0, b0], tol=1e-14).x[0], 0.0))
+        return np.array(slopes)
+
+    def complete(self, z, o, S=None):
+        """(4a) with all confidences 1: the completed row, and its covariance V (m, m)."""
+        S = self.S if S is None else S
+        u, V = ~o, np.zeros_like(S)
+        z = np.where(o, z, 0.0)
+        if u.any():
+            across = S[np.ix_(u, o)] @ np.linalg.inv(S[np.ix_(o, o)])
+            z[u] = across @ z[o]
+            V[np.ix_(u, u)] = S[np.ix_(u, u)] - across @ S[np.ix_(o, u)]
+        return z, V
+
+    def covariance(self, Z, observed, v):
+        """(4b) until it stays where it is; without a missing cell at once."""
+        m, n = Z.shape[1], v.sum()
+
+        def floored(G):
+            psi = LAMBDA * np.trace(G) / m
+            G = (n * G + m / 2 * np.trace(G) / m * np.eye(m)) / (n + m / 2)
+            values, vectors = np.linalg.eigh(G)
+            return vectors @ np.diag(np.maximum(values, psi)) @ vectors.T, psi
+
+        def expected(S):
+            total = np.zeros((m, m))
+            for z, o, weight in zip(Z, observed, v, strict=True):
+                filled, V = self.complete(z, o, S)
+                total += weight * (np.outer(filled, filled) + V)
+            return total / n
+
+        both = np.array(
+            [[v @ (observed[:, i] & observed[:, j]) for i in range(m)] for j in range(m)]
+        )
+        S, psi = floored(Z.T @ (v[:, None] * Z) / both)
+        for _ in range(0 if observed.all() else 400):
+            S, psi = floored(expected(S))
+        return S, psi, expected(S)
+
+    def confidence(self, R, y, v, rho, observed):
+        """The label-aware confidence of completed rows; None for confidence 1 throughout."""
+        if rho is None:
+            return None
+        q = np.where(y[:, None] == 1, R, 1 - R)
+        q = q / np.average(q[observed], weights=np.repeat(v, observed.sum(axis=1)))
+        c = np.where(observed, rho + (1 - rho) * np.nan_to_num(q), 1.0)
+        return c / np.average(c.mean(axis=1), weights=v)
+
+    def factors(self, Zt, nG, v, c):
+        """Minimiser X of (1) over X and Y."""
+        m, n = self.m, self.n
+        if c is None:
+            values, vectors = np.linalg.eigh(nG)
+            kept = np.maximum(np.sqrt(values) - LAMBDA * np.sqrt(n * m), 0.0)
+            return vectors * np.sqrt(kept * np.sqrt(m / n))
+        X = self.factors(Zt, nG, v, None) + 1e-3
+        for _ in range(3000):
+            A = [(X.T * c_i) @ X + LAMBDA * m * np.eye(m) for c_i in c]
+            Y = np.array(
+                [
+                    np.linalg.solve(A_i, X.T @ (c_i * z))
+                    for A_i, c_i, z in zip(A, c, Zt, strict=True)
+                ]
+            )
+            before = X
+            X = np.array(
+                [
+                    np.linalg.solve(
+                        (Y.T * (v * c[:, u])) @ Y + LAMBDA * n * np.eye(m),
+                        Y.T @ (v * c[:, u] * Zt[:, u]),
+                    )
+                    for u in range(m)
+                ]
+            )
+            if np.abs(X @ X.T - before @ before.T).max() < 1e-12:
+                break
+        return X
+
+    def kappa(self, V, w):
+        wt = self.s * self.T.T @ w
+        return 1 / np.sqrt(1 + np.pi / 8 * wt @ V @ wt)
+
+    def damping(self, completed, w):
+        kappa = np.array([self.kappa(V, w) for _, V in completed])
+        return kappa, (1 - kappa) / (1 - self.kappa(self.S, w))
+
+    def loss(self, eta, y, s, gamma):
+        sign = 2 * y - 1
+        p_t = expit(sign * eta)
+        return s @ ((1 - p_t) ** gamma * np.logaddexp(0.0, -sign * eta)) / s.sum()
+
+    def aggregate(self, completed, y, s, v, gamma):
+        m = self.m
+        F = self.s * np.array([z for z, _ in completed]) @ self.T.T
+        self.beta = minimize_scalar(
+            lambda beta: self.loss(np.full(len(y), beta), y, s, gamma), tol=1e-14
+        ).x
+        kappa, t = self.damping(completed, self.a / m)
+
+        def cost(theta):
+            w, b = theta[:m], theta[m]
+            eta = kappa * (F @ (self.a * w)) + (1 - t) * b + t * self.beta
+            penalty = STRENGTH / (2 * v.sum()) * np.sum((w - 1 / m) ** 2)
+            return self.loss(eta, y, s, gamma) + penalty
+
+        start = np.append(np.full(m, 1 / m), self.beta)
+        theta = minimize(cost, start, tol=1e-13, options={"gtol": 1e-9}).x
+        self.w = self.a * theta[:m]
+        kappa, t = self.damping(completed, self.w)
+        self.b = theta[m]
+        if np.ptp(kappa) > 0:
+
+            def of_b(b):
+                return self.loss(kappa * (F @ self.w) + (1 - t) * b + t * self.beta, y, s, gamma)
+
+            self.b = minimize_scalar(of_b, bracket=(self.b - 1, self.b + 1), tol=1e-12).x
+
+    def predict(self, R):
+        observed = np.isfinite(R)
+        Z = np.where(observed, (self.g(R) - self.mu) / self.s, 0.0)
+        completed = [self.complete(z, o) for z, o in zip(Z, observed, strict=True)]
+        kappa, t = self.damping(completed, self.w)
+        F = self.s * np.array([z for z, _ in completed]) @ self.T.T
+        p1 = expit(kappa * (F @ self.w) + (1 - t) * self.b + t * self.beta)
+        P = np.column_stack([1 - p1, p1])
+        if self.gamma > 0:
+            P = P / (
+                (1 - P) ** self.gamma - self.gamma * (1 - P) ** (self.gamma - 1) * P * np.log(P)
+            )
+        P = P / self.omega
+        return (P / P.sum(axis=1, keepdims=True))[:, 1]
+
+
+CASES = {
+    "complete": (0.0, {}, {}),
+    "30 % missing": (0.3, {}, {}),
+    "label-aware, 20 % missing": (
+        0.2,
+        {"use_label_aware_confidence": True, "rho": 0.4},
+        {"rho": 0.4},
+    ),
+    "class weights and focal loss": (
+        0.2,
+        {"use_class_weights": True, "focal_gamma": 1.5},
+        {"weigh": True, "gamma": 1.5},
+    ),
+}
+
+
+@pytest.mark.parametrize(("missing", "settings", "page"), CASES.values(), ids=CASES)
+def test_the_page_is_exact(missing, settings, page):
+    data = make_predictions(260, 5, weights=[0.7, 0.3], missing=missing, random_state=3)
+    R, y, R_new = data.R[:160], data.y[:160], data.R[160:]
+    v = np.random.default_rng(0).uniform(0.5, 2.0, 160)
+    settings = {"use_label_aware_confidence": False, "aggregator_reg": STRENGTH} | settings
+    meta = CFEnsemble(tol=1e-13, max_iter=5000, **settings).fit(R, y, sample_weight=v)
+    second = Page(R, y, v, **page)
+    np.testing.assert_allclose(meta.calibration_slopes_, second.a, atol=2e-5)
+    np.testing.assert_allclose(meta.encoder_.completion.covariance, second.S, atol=1e-7)
+    np.testing.assert_allclose(meta.predict_proba(R_new)[:, 1], second.predict(R_new), atol=1e-6)
