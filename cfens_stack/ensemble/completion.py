@@ -45,7 +45,7 @@ class Completion:
     def fill(self, Z, C):
         """Z (n, q) and C, (q,) or (n, q), of complete rows: filled where C is 0."""
         if C.ndim == 1:
-            return Z, C
+            return Z, C if self.per_cell else self.confidence
         filled = kernel.complete(Z, C, self.covariance, self.noise)
         if not self.per_cell:
             return filled, self.confidence
@@ -64,7 +64,7 @@ class Completion:
         return kernel.cell_variance(C, self.covariance, self.noise)
 
 
-def learn_completion(rows, latent_dim, lambda_reg, v_sum, *, per_cell, max_iter, tol):
+def learn_completion(rows, latent_dim, lambda_reg, v_sum, *, n_outputs, per_cell, max_iter, tol):
     """Completion of the rows, and what EM saw.
 
     Parameters
@@ -77,6 +77,8 @@ def learn_completion(rows, latent_dim, lambda_reg, v_sum, *, per_cell, max_iter,
         Least noise, a share of the mean variance of a column.
     v_sum : float
         Weight of all rows.
+    n_outputs : int
+        Columns per model.
     per_cell : bool
         Whether confidence differs between observed cells of a column.
 
@@ -88,9 +90,15 @@ def learn_completion(rows, latent_dim, lambda_reg, v_sum, *, per_cell, max_iter,
     changes : list of float
         Relative change of S at each sweep; empty where nothing is missing.
     """
-    count, total = rows.sum(column_confidence_sums)
+    confidence = column_confidence(rows)
     groups = merged_moments(rows.gather(moments_of))
-    prior = partial(regularised, n=v_sum, d=latent_dim, floor=max(lambda_reg, LEAST_NOISE))
+    prior = partial(
+        regularised,
+        n=v_sum,
+        d=latent_dim,
+        floor=max(lambda_reg, LEAST_NOISE),
+        n_outputs=n_outputs,
+    )
     changes: list[float] = []
     if groups is not None and all((c > 0).all() for c, *_ in groups):
         moment = sum(moment for _, moment, _ in groups)
@@ -112,26 +120,45 @@ def learn_completion(rows, latent_dim, lambda_reg, v_sum, *, per_cell, max_iter,
                 break
             S = clipped(S + STEP * (new - S), psi)
         moment = expected(S, psi)
-    confidence = np.where(count > 0, total / np.where(count > 0, count, 1.0), 1.0)
     return Completion(S, psi, confidence, per_cell), moment, changes
 
 
-def regularised(G, n, d, floor):
+def column_confidence(rows):
+    """Confidence of filled cells: the mean of the observed cells of a column, to the last bit where
+    they are equal; 1 for a column without any. Shape (q,).
+    """
+    count, total = rows.sum(column_confidence_sums)
+    ranges = np.array(rows.gather(confidence_range))
+    least, largest = ranges[:, 0].min(axis=0), ranges[:, 1].max(axis=0)
+    mean = total / np.where(count > 0, count, 1.0)
+    return np.where(count == 0, 1.0, np.where(least == largest, largest, mean))
+
+
+def regularised(G, n, d, floor, n_outputs=1):
     """S and psi from the mean second moment G of n rows: the minimiser under the prior, of rank d.
 
-    The prior counts as `PRIOR_ROWS` rows per column, of uncorrelated columns of equal variance.
-    The likelihood is highest for the d largest eigenvalues and one noise variance, the mean of the
+    The prior counts as `PRIOR_ROWS` rows per model, of uncorrelated models of equal variance. The
+    likelihood is highest for the d largest eigenvalues and one noise variance, the mean of the
     others (Tipping and Bishop 1999, equation 7); at full rank nothing is left to tell the noise, so
     it is the floor.
+
+    The K columns of a model sum to 0 (log-ratios), so each model has K - 1 dimensions and one in
+    which nothing happens: the prior is K / (K - 1) (I - 11' / K) for each model, of unit variances,
+    and the noise K / (K - 1) times that of a single column. Two classes then get the same in either
+    form.
     """
-    m = len(G)
-    nu = PRIOR_ROWS * m
+    m, K = len(G), n_outputs
+    n_models = m // K
+    spread = K / (K - 1.0) if K > 1 else 1.0
+    inside = np.kron(np.eye(n_models), np.eye(K) - (1.0 / K if K > 1 else 0.0))
+    G = inside @ G @ inside  # a filled cell is noisy in all directions
     mean_variance = np.trace(G) / m or 1.0
-    G = (n * G + nu * mean_variance * np.eye(m)) / (n + nu)
+    nu = PRIOR_ROWS * n_models
+    G = (n * G + nu * mean_variance * spread * inside) / (n + nu)
     values, E = np.linalg.eigh(G)  # ascending
-    psi = floor * mean_variance
-    if d < m:
-        psi = max(values[: m - d].mean(), psi)
+    psi, empty = floor * mean_variance * spread, n_models if K > 1 else 0
+    if d < m - empty:
+        psi = max(values[empty : m - d].mean(), psi)
     values = np.where(np.arange(m) >= m - d, np.maximum(values, psi), psi)
     return (E * values) @ E.T, float(psi)
 
@@ -150,6 +177,13 @@ def column_confidence_sums(rows):
     if rows.C.ndim == 1:
         return rows.v.sum() * np.ones(len(rows.C)), rows.v.sum() * rows.C
     return rows.v @ (rows.C > 0), rows.v @ rows.C
+
+
+def confidence_range(rows):
+    """Least and largest confidence of the observed cells of each column: (2, q)."""
+    C = np.broadcast_to(rows.C, rows.Z.shape)
+    least = np.min(np.where(C > 0, C, np.inf), axis=0, initial=np.inf)
+    return np.stack([least, np.max(C, axis=0, initial=0.0)])
 
 
 def moments_of(rows):

@@ -89,13 +89,14 @@ def learn_to_complete(rows, encoder, settings, v_sum):
         min(settings.latent_dim, q),
         settings.lambda_reg,
         v_sum,
+        n_outputs=encoder.layout.n_outputs,
         per_cell=encoder.confidence == "certainty" or callable(encoder.confidence),
         max_iter=settings.max_iter,
         tol=settings.tol,
     )
     # A completed row has q cells of mean confidence 1: the ridge of a complete row.
     encoder = replace(encoder, completion=completion, ridge=float(settings.lambda_reg * q))
-    if not changes or completion.per_cell:
+    if not changes:
         return encoder, None, changes
     (filled,) = rows.sum(partial(completed_moment, completion=completion))
     return encoder, moment - filled, changes

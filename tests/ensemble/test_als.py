@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from cfens_stack import CFEnsemble, CFEnsembleTrainer
 from cfens_stack.datasets import make_predictions
-from cfens_stack.ensemble.als import Cells, spectral_start, train_factors, training_cells
+from cfens_stack.ensemble.als import Cells, label_aware, spectral_start, train_factors
 from cfens_stack.ensemble.engines import in_memory
 from cfens_stack.ensemble.objective import reconstruction
 from cfens_stack.kernels.ridge import fold_in, ridges, sweep
@@ -166,16 +166,18 @@ def test_label_aware_confidence_keeps_mean_one_so_that_lambda_keeps_its_meaning(
     class Watched(CFEnsemble):
         def train(self, problem):
             self.rows_ = problem.rows.handles[0]
-            self.confidence_given_ = training_cells(problem, self).handles[0].C
+            self.confidence_given_ = label_aware(problem, self).handles[0].C
             return super().train(problem)
 
     v = np.random.default_rng(0).uniform(0.5, 2.0, len(data.y))
     meta = Watched(use_label_aware_confidence=True, rho=rho, confidence="certainty")
     meta.fit(data.R, data.y, sample_weight=v)
     observed, v = np.isfinite(meta.rows_.R), meta.rows_.v
-    for C in (meta.confidence_given_, meta.rows_.C):
-        assert np.sum(v @ C) / np.sum(v @ observed) == pytest.approx(1.0)
-        assert not C[~observed].any()
+    # Completed rows are trained on as complete ones; before, only observed cells count.
+    assert np.sum(v @ meta.confidence_given_) / v.sum() / 8 == pytest.approx(1.0)
+    C = meta.rows_.observed_confidence()
+    assert np.sum(v @ C) / np.sum(v @ observed) == pytest.approx(1.0)
+    assert not C[~observed].any()
 
 
 def rank_matrix(n, m, rank, noise=0.0, seed=0):
@@ -197,6 +199,7 @@ def test_noiseless_rank_5_is_reconstructed(missing, latent_dim):
     meta = CFEnsemble(
         latent_dim=latent_dim,
         lambda_reg=1e-6,
+        uncertainty=False,  # its prior does not expect rows without noise
         smoothing=1e-6,
         use_label_aware_confidence=False,
         max_iter=1000,
@@ -268,11 +271,13 @@ def test_sweeps_in_float32_end_where_those_in_float64_do(data, label_aware):
 
 @pytest.mark.parametrize("weight", [1e-30, 1e37])
 def test_float32_takes_weights_that_it_could_not_add_up(data, weight):
-    settings = {"dtype": "float32", "aggregator_reg": 10.0 * weight}
+    # Weights count rows, so that 1e-30 leaves the prior of the completion in charge.
+    settings = {"dtype": "float32", "aggregator_reg": 10.0 * weight, "uncertainty": False}
     weighted = CFEnsemble(**settings).fit(
         data.R, data.y, sample_weight=np.full(len(data.y), weight)
     )
-    plain = CFEnsemble(dtype="float32", aggregator_reg=10.0).fit(data.R, data.y)
+    settings["aggregator_reg"] = 10.0
+    plain = CFEnsemble(**settings).fit(data.R, data.y)
     np.testing.assert_allclose(weighted.reconstruct(data.R), plain.reconstruct(data.R), atol=1e-5)
 
 
