@@ -4,7 +4,12 @@ import numpy as np
 
 from cfens_stack.display.source import ensemble_of, new_axes
 
-STYLES = {"objective": "o-", "reconstruction": "s--", "supervision": "^:"}
+STYLES = {
+    "objective": "o-",
+    "reconstruction": "s--",
+    "supervision": "^:",
+    "completion": "v-.",
+}
 
 
 class ConvergenceDisplay:

@@ -162,7 +162,11 @@ def class_probabilities(ensemble, R):
             "to compare."
         )
     P = np.asarray(R, dtype=np.float64)[:, layout.columns].reshape(len(R), -1, layout.n_outputs)
-    return np.concatenate([1.0 - P, P], axis=2) if layout.n_outputs == 1 else P
+    return (
+        np.concatenate([1.0 - P, P], axis=2)[:, :, ensemble.class_order_]
+        if layout.n_outputs == 1
+        else P
+    )
 
 
 def plain(text):

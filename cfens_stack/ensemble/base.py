@@ -31,16 +31,18 @@ from cfens_stack.ensemble.engines import (
 )
 from cfens_stack.ensemble.layout import LAYOUTS
 from cfens_stack.ensemble.link import LINKS
+from cfens_stack.ensemble.monitor import Monitor
 from cfens_stack.ensemble.posterior import natural_posterior
 from cfens_stack.ensemble.preparation import prepare
 from cfens_stack.ensemble.summary import ensemble_summary
 from cfens_stack.html import FittedSummaryMixin
 from cfens_stack.kernels.blocks import blocks, one_blas_thread
 from cfens_stack.kernels.ridge import fold_in
-from cfens_stack.validation import check_weights, encode_labels, filled, warn_user
+from cfens_stack.validation import check_weights, encode_labels, filled, positive_class, warn_user
 
 PREDICT_BLOCK_ROWS = 16384
 SMALL_WEIGHT = 0.1
+LEAST_LAMBDA = 1e-12  # of lambda_reg: below it systems of rows are singular in rounding
 
 
 class BaseCFEnsemble(
@@ -63,7 +65,8 @@ class BaseCFEnsemble(
         "dtype": [StrOptions({"float64", "float32"})],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "rho": [Interval(Real, 0, 1, closed="both")],
-        "lambda_reg": [Interval(Real, 0, None, closed="neither")],
+        "pos_label": "no_validation",
+        "lambda_reg": [Interval(Real, LEAST_LAMBDA, None, closed="left")],
         "uncertainty": ["boolean"],
         "link": [StrOptions(set(LINKS))],
         "smoothing": [Interval(Real, 0, 1, closed="right")],
@@ -128,6 +131,10 @@ class BaseCFEnsemble(
         self._validate_params()
         parts = self._on_engine(R)
         self.classes_, y = encode_labels(y)
+        # The codes of the fit count the positive class last.
+        positive = positive_class(self.pos_label, self.classes_)
+        self.class_order_ = np.roll(np.arange(len(self.classes_)), positive + 1)
+        y = np.where(y >= 0, self.class_order_[y], y)
         v = check_weights(sample_weight, y, y, self.classes_)
         self._warn_of_small_weights(y, v)
         ends = np.cumsum([0, *(shape[0] for shape in parts.gather(np.shape))])
@@ -140,7 +147,12 @@ class BaseCFEnsemble(
         weights = [None if v is None else v[cut] for cut in cuts]
         rows = parts.map(steps.read, [y[cut] for cut in cuts], weights)
         names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
-        problem = prepare(rows, self, self.classes_, names)
+        problem = prepare(rows, self, self.classes_[self.class_order_], names)
+        if self.class_order_[0] != 0 and problem.layout.has_all_classes:
+            raise ValueError(
+                f"pos_label={self.pos_label!r} says whose probability one column per model gives, "
+                "but R has a column for each class: leave pos_label=None."
+            )
         self._store(problem, self.train(problem))
 
     def train(self, problem):
@@ -164,6 +176,7 @@ class BaseCFEnsemble(
         logits = self._by_blocks(self._logits, R)
         two = logits.shape[1] == 1
         P = np.hstack([expit(-logits), expit(logits)]) if two else softmax(logits, axis=1)
+        P = P[:, self.class_order_]
         if self.posterior == "weighted" or not np.isfinite(self.aggregator_reg_):
             return P  # as trained, or the plain average, which nothing has tilted
         return natural_posterior(P, self.class_weights_, self.focal_gamma_)
@@ -298,7 +311,8 @@ class BaseCFEnsemble(
         self.encoder_ = encoder
         self.layout_, self.link_ = encoder.layout.kind, encoder.link
         self.column_means_, self.scale_ = encoder.means, encoder.scale
-        self.class_weights_, self.focal_gamma_ = problem.class_weights, self.focal_gamma
+        self.class_weights_ = problem.class_weights[self.class_order_]
+        self.focal_gamma_ = self.focal_gamma
         self.calibration_slopes_ = encoder.all_columns(problem.slopes)
         self.classifier_factors_ = encoder.all_columns(solution.X.T).T
         W = encoder.all_columns(solution.W)
@@ -320,13 +334,17 @@ class BaseCFEnsemble(
         else:
             R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
             slices = blocks(len(R), PREDICT_BLOCK_ROWS)
-        result = None
+        names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
+        monitor, result = Monitor(self.encoder_, names, self.strict), None
         with one_blas_thread():
             for rows in slices:
-                part = function(steps.check_predictions(R[rows]))
+                R_b = steps.check_predictions(R[rows])
+                monitor.see(R_b)
+                part = function(R_b)
                 if result is None:
                     result = np.empty((len(R), *part.shape[1:]), dtype=part.dtype)
                 result[rows] = part
+        monitor.report()
         return result
 
     def _fold_in(self, R):

@@ -22,6 +22,7 @@ from cfens_stack.kernels.blocks import BLOCK_ROWS, blocks, weighted_total
 from cfens_stack.kernels.logistic import column_sums, is_compiled
 
 MAX_ITER = 100
+OPPOSITE = -3.09  # standard errors: p = .001, one-sided
 # Rows that the start is taken from: it saves two or three passes over all of them.
 START_ROWS = 4096
 # Nats, of which chance moves about one: Newton's last step goes far below it.
@@ -44,6 +45,8 @@ def calibration_slopes(cells, unit):
     -------
     a : ndarray of shape (q,), >= 0
         0 for a column that predicts the opposite of its class: on its own it is of no use.
+    opposite : ndarray of bool, shape (q,)
+        Columns that do so significantly: their own minimiser is below 0 with p < .001.
     """
     mass, total, n = cells.sum(class_sums)
     b0 = base_log_odds(mass, total)
@@ -53,7 +56,17 @@ def calibration_slopes(cells, unit):
 
     step = int(n) // START_ROWS
     start = minimiser(partial(sums, step=step), b0) if step > 1 else None
-    return slopes_from_sums(sums, b0, start)
+    theta = minimiser(sums, b0, start)
+    # The problem is convex: where its minimiser is negative, the one over a >= 0 is 0.
+    return np.maximum(theta[0], 0.0), is_opposite(theta, sums)
+
+
+def is_opposite(theta, sums):
+    """Columns whose slope is below 0 by more than its standard error explains: (q,)."""
+    if not (theta[0] < 0).any():
+        return np.zeros(theta.shape[1], dtype=bool)
+    aa, ab, bb = sums(*theta)[2] + np.array([[1.0], [0.0], [1.0]])  # the prior's curvature is I
+    return theta[0] * np.sqrt(aa - ab**2 / bb) < OPPOSITE
 
 
 def class_sums(cells):
@@ -114,21 +127,6 @@ def logistic_sums(a, b, Z, observed, targets, v, unit):
         tilted = np.multiply(curvature, x, out=spare)
         hessian += np.einsum("iu,iu->u", tilted, x), ones[rows] @ tilted, ones[rows] @ curvature
     return loss, gradient, hessian
-
-
-def slopes_from_sums(sums, b0, start=None):
-    """Slopes of all columns.
-
-    Parameters
-    ----------
-    sums : callable
-        (a, b) -> `logistic_sums` over all labelled rows.
-    b0 : ndarray of shape (q,)
-    start : ndarray of shape (2, q), default=None
-        Slopes and intercepts to start from; None starts from a = 1 and b = b0.
-    """
-    # The problem is convex: where its minimiser is negative, the one over a >= 0 is 0.
-    return np.maximum(minimiser(sums, b0, start)[0], 0.0)
 
 
 def minimiser(sums, b0, start=None):

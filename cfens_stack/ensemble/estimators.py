@@ -68,6 +68,9 @@ class CFEnsemble(BaseCFEnsemble):
     posterior : {"natural", "weighted"}, default="natural"
         "natural" undoes the tilt of class weights and focal loss, equation (7): probabilities at
         the training prevalence. "weighted" returns them as trained.
+    pos_label : label, default=None
+        With two classes and one column per model, the class whose probability the columns give;
+        None: `classes_[1]`, as in scikit-learn.
     layout : {"auto", "positive", "model-major", "class-major", "scores"}, default="auto"
         What the columns of R are. "positive": with two classes, one column a model, the probability
         of `classes_[1]`. "model-major": K columns a model, those of one model together, as
@@ -102,6 +105,8 @@ class CFEnsemble(BaseCFEnsemble):
     Attributes
     ----------
     classes_ : ndarray of shape (K,)
+    class_order_ : ndarray of int, shape (K,)
+        Places in `classes_` in the order of the fit, the positive class of two last.
     n_features_in_ : int
         Number m of columns: base models, or base models times classes.
     feature_names_in_ : ndarray of shape (m,)
@@ -183,6 +188,7 @@ class CFEnsemble(BaseCFEnsemble):
         aggregator_reg="auto",
         nonnegative=False,
         posterior="natural",
+        pos_label=None,
         layout="auto",
         instance_factors="projected",
         strict=False,
@@ -207,6 +213,7 @@ class CFEnsemble(BaseCFEnsemble):
         self.aggregator_reg = aggregator_reg
         self.nonnegative = nonnegative
         self.posterior = posterior
+        self.pos_label = pos_label
         self.layout = layout
         self.instance_factors = instance_factors
         self.strict = strict
@@ -234,7 +241,7 @@ class CFEnsembleTrainer(BaseCFEnsemble):
         Number of base models; None takes it from R, another number than R's raises.
     latent_dim, rho, lambda_reg, uncertainty, link, smoothing, confidence, \
 use_label_aware_confidence, use_class_weights, focal_gamma, aggregator, aggregator_reg, \
-nonnegative, posterior, layout, strict, max_iter, tol, dtype, random_state
+nonnegative, posterior, pos_label, layout, strict, max_iter, tol, dtype, random_state
         See `CFEnsemble`.
 
     See Also
@@ -269,6 +276,7 @@ nonnegative, posterior, layout, strict, max_iter, tol, dtype, random_state
         aggregator_reg="auto",
         nonnegative=False,
         posterior="natural",
+        pos_label=None,
         layout="auto",
         strict=False,
         max_iter=100,
@@ -291,6 +299,7 @@ nonnegative, posterior, layout, strict, max_iter, tol, dtype, random_state
         self.aggregator_reg = aggregator_reg
         self.nonnegative = nonnegative
         self.posterior = posterior
+        self.pos_label = pos_label
         self.layout = layout
         self.strict = strict
         self.max_iter = max_iter
@@ -324,7 +333,7 @@ class CFEnsemblePyTorchTrainer(BaseCFEnsemble):
     dtype : {"float64", "float32"}, default="float64"
         Precision of the training.
     latent_dim, rho, lambda_reg, uncertainty, link, smoothing, confidence, use_class_weights, focal_gamma, aggregator, \
-aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_state
+aggregator_reg, nonnegative, posterior, pos_label, layout, strict, max_iter, tol, random_state
         See `CFEnsemble`.
 
     See Also
@@ -360,6 +369,7 @@ aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_st
         aggregator_reg="auto",
         nonnegative=False,
         posterior="natural",
+        pos_label=None,
         layout="auto",
         instance_factors="projected",
         strict=False,
@@ -384,6 +394,7 @@ aggregator_reg, nonnegative, posterior, layout, strict, max_iter, tol, random_st
         self.aggregator_reg = aggregator_reg
         self.nonnegative = nonnegative
         self.posterior = posterior
+        self.pos_label = pos_label
         self.layout = layout
         self.instance_factors = instance_factors
         self.strict = strict

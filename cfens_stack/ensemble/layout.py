@@ -40,6 +40,11 @@ class Layout:
     n_outputs: int
     mirrors: np.ndarray | None = None
 
+    @property
+    def has_all_classes(self):
+        """Whether R has a column for each class of a model."""
+        return self.n_outputs > 1 or self.mirrors is not None
+
     def keep(self, models):
         """The same layout for some of the models, a mask of shape (m,)."""
         mirrors = None if self.mirrors is None else self.mirrors[models]

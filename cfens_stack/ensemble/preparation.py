@@ -47,6 +47,7 @@ def prepare(rows, settings, classes, names):
     if settings.strict:
         refuse_outside(rows)
     layout, rows = select(rows, settings, classes, names)
+    warn_of_outside(rows, settings, layout)
     K = len(classes)
     mass, v_sum = rows.sum(partial(class_weight_sums, K=K))
     refuse_absent_class(mass, classes)
@@ -54,7 +55,8 @@ def prepare(rows, settings, classes, names):
     slopes = np.ones(len(encoder.means))
     if settings.aggregator == "weighted" and layout.kind != "scores":
         cells = rows.map(partial(slope_cells, layout=layout))
-        slopes = calibration_slopes(cells, encoder.log_odds_unit)
+        slopes, opposite = calibration_slopes(cells, encoder.log_odds_unit)
+        warn_of_opposite_columns(opposite, classes, layout)
     cells, total = rows.sum(confidence_sums)
     rows = rows.map(partial(scale_confidence, factor=cells / total))
     encoder = replace(
@@ -170,6 +172,34 @@ def warn_of_lost_columns(layout, kept, names):
         warn_user(
             f"Columns {names[lost].tolist()} of R have no prediction in any row and are ignored.",
             UserWarning,
+        )
+
+
+def warn_of_opposite_columns(opposite, classes, layout):
+    """Say so where most columns predict the opposite of what they are taken for."""
+    if 2 * opposite.sum() <= len(opposite):
+        return
+    what, remedy = "the classes may be in another order", "check layout and the order of columns"
+    if layout.n_outputs == 1:
+        other, taken = classes.tolist()
+        what = f"they look like probabilities of {other!r}, and are taken for those of {taken!r}"
+        remedy = f"pass pos_label={other!r}, or 1 - R"
+    warn_user(
+        f"{opposite.sum()} of {len(opposite)} columns of R predict the opposite of their class (p < "
+        f"0.001 each): {what}. Such columns get no weight. If that is so, {remedy}."
+    )
+
+
+def warn_of_outside(rows, settings, layout):
+    """Say so where a stated layout of probabilities meets other values."""
+    if settings.layout == "auto" or layout.kind == "scores":
+        return
+    found = [part for part in rows.gather(steps.far_outside) if part[0]]
+    if found:
+        warn_user(
+            f"{sum(n for n, _ in found)} cells of R are outside [0, 1], the first {found[0][1]:g}, "
+            f"but layout={settings.layout!r} is for probabilities: they are taken for 0 or 1. Pass "
+            "probabilities, or layout='scores'."
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from cfens_stack.ensemble.confidence import check_confidence
-from cfens_stack.ensemble.layout import layout_sums
+from cfens_stack.ensemble.layout import SUM_TOLERANCE, layout_sums
 from cfens_stack.ensemble.link import refuse_large_scores
 
 
@@ -91,6 +91,12 @@ def read(R, y, v):
 def outside(rows):
     """Number of the cells outside [0, 1], and one of them (NaN if there is none)."""
     cells = rows.R[(rows.R < 0) | (rows.R > 1)]
+    return len(cells), cells[0] if len(cells) else np.nan
+
+
+def far_outside(rows):
+    """As `outside`, by more than rounding of tables."""
+    cells = rows.R[np.abs(rows.R - 0.5) > 0.5 + SUM_TOLERANCE]
     return len(cells), cells[0] if len(cells) else np.nan
 
 

@@ -169,7 +169,7 @@ def _posterior(g, model, scores):
     K = len(model.classes_)
     if K == 2:
         scores = g("Concat", g("Mul", scores, 0.0), scores, axis=1)
-    P = g("Softmax", scores, axis=1)
+    P = g("Gather", g("Softmax", scores, axis=1), model.class_order_, axis=1)
     gamma, weights = model.focal_gamma_, model.class_weights_
     untilted = model.posterior == "weighted" or not np.isfinite(model.aggregator_reg_)
     if untilted or (gamma == 0 and np.ptp(weights) == 0):

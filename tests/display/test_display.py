@@ -306,7 +306,7 @@ def test_convergence_is_the_distance_to_the_lowest_value(meta, axes):
 
 def test_convergence_leaves_out_parts_without_a_value(data):
     display = ConvergenceDisplay.from_estimator(CFEnsemble(aggregator="mean").fit(data.R, data.y))
-    assert list(display.excess) == ["reconstruction"]
+    assert list(display.excess) == ["reconstruction", "completion"]
 
 
 def test_reconstruction_marks_missing_cells_and_measures_both_kinds(meta, data, axes):

@@ -14,10 +14,13 @@ from cfens_stack.ensemble.calibration import (
     calibration_slopes,
     logistic_sums,
     minimiser,
-    slopes_from_sums,
     target_sums,
 )
 from cfens_stack.ensemble.engines import in_memory
+
+
+def slopes_of(cells, unit):
+    return calibration_slopes(cells, unit)[0]
 
 
 def random_columns(n=200, q=5, seed=0):
@@ -45,7 +48,7 @@ def test_slopes_are_the_minima_of_the_stated_objective():
 
     expected = [minimize(objective, [1.0, 0.0], (u,), tol=1e-12).x[0] for u in range(5)]
     assert expected[4] < 0.0  # predicts the opposite: of no use on its own
-    slopes = calibration_slopes(in_memory((Z, observed, targets, v)), 2.5)
+    slopes = slopes_of(in_memory((Z, observed, targets, v)), 2.5)
     np.testing.assert_allclose(slopes, np.maximum(expected, 0.0), atol=1e-5)
 
 
@@ -100,9 +103,7 @@ def test_newton_converges_quadratically():
     gradient = sums(a, b)[1] + [a - 1.0, b - b0]
     assert np.abs(gradient).max() < 1e-5  # of sums over rows
     started = CountedSums(*columns)
-    np.testing.assert_allclose(
-        slopes_from_sums(started, b0, np.stack([a, b])), np.maximum(a, 0.0), atol=1e-9
-    )
+    np.testing.assert_allclose(minimiser(started, b0, np.stack([a, b]))[0], a, atol=1e-9)
     assert started.passes == 1
     a, b = minimiser(CountedSums(*columns), b0, np.stack([a, b]))
     assert np.abs(sums(a, b)[1] + [a - 1.0, b - b0]).max() < 1e-10
@@ -113,8 +114,8 @@ def test_many_rows_have_the_slopes_of_one_pass_from_the_prior():
     columns = random_columns(n=13_000)
     b0 = base_log_odds(*target_sums(*columns[2:]))
     np.testing.assert_allclose(
-        calibration_slopes(in_memory(columns), 1.0),
-        slopes_from_sums(CountedSums(*columns), b0),
+        slopes_of(in_memory(columns), 1.0),
+        np.maximum(minimiser(CountedSums(*columns), b0)[0], 0.0),
         rtol=1e-7,
         atol=1e-12,
     )
@@ -127,7 +128,7 @@ def test_what_slopes_say_of_known_models():
     Z = np.column_stack(
         [truth, 3.0 * truth, 0.5 * truth, rng.standard_normal(20000), -truth, np.zeros(20000)]
     )
-    slopes = calibration_slopes(
+    slopes = slopes_of(
         in_memory((Z, np.ones(Z.shape, bool), np.repeat(y[:, None], 6, axis=1), np.ones(len(Z)))),
         1.0,
     )
@@ -143,7 +144,7 @@ def test_separated_and_extreme_columns_stay_finite(size):
     """
     Z = size * np.linspace(-1.0, 1.0, 40)[:, None] ** 3
     targets = Z > 0
-    slopes = calibration_slopes(in_memory((Z, np.ones(Z.shape, bool), targets, np.ones(40))), 1.0)
+    slopes = slopes_of(in_memory((Z, np.ones(Z.shape, bool), targets, np.ones(40))), 1.0)
     grid = np.linspace(0.5, 1.5, 2001) * slopes[0]
     loss = np.sum(np.logaddexp(0.0, -np.abs(Z) * grid), axis=0)  # by symmetry the intercept is 0
     best = grid[np.argmin(loss + 0.5 * (grid - 1.0) ** 2)]
@@ -155,8 +156,8 @@ def test_weights_are_copies_of_rows():
     v = np.random.default_rng(2).integers(0, 3, len(Z))
     copies = np.repeat(np.arange(len(Z)), v)
     np.testing.assert_allclose(
-        calibration_slopes(in_memory((Z, observed, targets, v.astype(float))), 1.0),
-        calibration_slopes(
+        slopes_of(in_memory((Z, observed, targets, v.astype(float))), 1.0),
+        slopes_of(
             in_memory((Z[copies], observed[copies], targets[copies], np.ones(len(copies)))), 1.0
         ),
         rtol=1e-9,
@@ -201,3 +202,15 @@ def test_the_plain_average_and_scores_are_taken_as_they_are():
     data = make_predictions(300, 5, random_state=0)
     for meta, R in ((CFEnsemble(aggregator="mean"), data.R), (CFEnsemble(), 10.0 * data.R)):
         np.testing.assert_array_equal(meta.fit(R, data.y).calibration_slopes_, 1.0)
+
+
+def test_only_columns_that_surely_predict_the_opposite_count_as_such():
+    rng = np.random.default_rng(0)
+    y = rng.random(400) < 0.3
+    truth = 2.0 * y + rng.standard_normal(400)
+    Z = np.column_stack([truth, -truth, rng.standard_normal((400, 200))])
+    cells = (Z, np.ones(Z.shape, bool), np.repeat(y[:, None], Z.shape[1], axis=1), np.ones(400))
+    _, opposite = calibration_slopes(in_memory(cells), 1.0)
+    assert opposite[1]
+    assert not opposite[0]
+    assert opposite[2:].sum() <= 2  # .2 of 200 are expected where nothing is to be found

@@ -119,9 +119,10 @@ def test_several_classes_share_these_invariances(three_classes):
     meta = exact(use_class_weights=True).fit(R, y, sample_weight=v)
     repeated = exact(use_class_weights=True).fit(R[copies], y[copies])
     reordered = exact(use_class_weights=True).fit(R[:, columns], y, sample_weight=v)
-    np.testing.assert_allclose(repeated.predict_proba(R), meta.predict_proba(R), atol=1e-6)
+    # The objective is flat enough for sweeps to end in rounding with 1e-5 left in X X'.
+    np.testing.assert_allclose(repeated.predict_proba(R), meta.predict_proba(R), atol=1e-5)
     np.testing.assert_allclose(
-        reordered.predict_proba(R[:, columns]), meta.predict_proba(R), atol=1e-6
+        reordered.predict_proba(R[:, columns]), meta.predict_proba(R), atol=1e-5
     )
     np.testing.assert_allclose(meta.predict_proba(R[:1]), meta.predict_proba(R)[:1], atol=1e-12)
 
