@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from cfens_stack import CFEnsemble, CFEnsembleSearch, CFEnsembleTrainer, StackingPipeline, recommend
 from cfens_stack.datasets import make_predictions
@@ -264,6 +265,7 @@ PIPELINE = [
     fitted_stack("add with rows in another order", "X is not the table that the stack was fitted on, of 60 rows, or its rows stand in another order: pass the same, or call fit.", lambda stack: stack.add("b", GaussianNB(), R[::-1])),
     fitted_stack("add with a name that is taken", "estimators: the name 'a' is taken twice", lambda stack: stack.add("a", GaussianNB(), R)),
     fitted_stack("select with limits that nothing keeps to", "No subset keeps to max_models=0 and a cost of None: the smallest has 1 models and costs 1.", lambda stack: stack.select(max_models=0)),
+    fitted_stack("select with a meta-learner without probabilities", "meta=LinearSVC(random_state=…) has no predict_proba, but subsets are judged by log loss: pass a meta that has, such as CFEnsemble().", lambda stack: stack.refit_meta(LinearSVC()).select()),
     fitted_stack("a refit of what for_serving made", "This stack was made by for_serving() and has no data of the fit: use the one that it was made from.", lambda stack: stack.for_serving().refit_meta(None)),
     Case("select_models with costs that do not fit", ValueError, "costs=array([1., 2.]): pass one positive number for each of the 4 models.", lambda _: select_models(R, Y, costs=[1, 2])),
     Case("select_models with columns that are no multiple of the classes", ValueError, "R has 4 columns, which is no multiple of the 3 classes: pass K columns per model for K > 2 classes.", lambda _: select_models(R, THREE)),

@@ -237,13 +237,15 @@ class StackingPipeline(
         Raises
         ------
         ValueError
-            If X, y, weights or folds are not usable, a class has fewer rows than there are folds,
-            or no base model is left (TypeError if a TypeError was every model's reason). The
-            message then holds the reasons.
+            If X, y, weights or folds are not usable, every class has fewer rows than there are
+            folds or one of two has a single row, or no base model is left (TypeError if a TypeError
+            was every model's reason). The message then holds the reasons.
         BaseModelError
             If a base model fails and on_failure="raise".
         """
         work = copy(self)
+        for learned in [name for name in vars(self) if name.endswith("_")]:
+            delattr(work, learned)
         work._fit(X, y, sample_weight, groups)
         return self._take_over(work)
 

@@ -124,6 +124,11 @@ def subset_path(meta, R, y, classes, params, groups, costs, weights=None):
     -------
     path : list of Subset
     """
+    if not hasattr(meta, "predict_proba"):
+        raise ValueError(
+            f"meta={meta!r} has no predict_proba, but subsets are judged by log loss: pass a meta "
+            "that has, such as CFEnsemble()."
+        )
     m, labelled = len(costs), y != UNLABELLED
     mass = np.ones(labelled.sum()) if weights is None else weights[labelled]
     blocks = R.reshape(len(R), m, -1)

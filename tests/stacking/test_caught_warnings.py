@@ -154,7 +154,7 @@ def inside_a_search():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (rare_class, "Class 1 has 2 rows, less than cv=3 folds"),
+        (rare_class, "Class 1 has 2 rows, fewer than cv=3 folds"),
         (no_weights, "The fit of 'm0' takes no sample_weight"),
         (failing_fit, "'m1', fold . .*boom. These predictions are missing"),
         (talking_fit, "'m0' warned in"),

@@ -247,3 +247,12 @@ def test_limits_with_labels_missing_a_time_limit_and_fitted_models(cv):
     assert np.isfinite(stack.oof_).all()
     assert stack.failures_ == []
     assert stack.predict(X).shape == (300,)
+
+
+def test_a_fit_without_limits_forgets_the_path():
+    X, y = make_classification(200, random_state=0)
+    stack = pipeline(max_models=2).fit(X, y)
+    assert stack.selection_path_
+    stack.set_params(max_models=None).fit(X, y)
+    assert not hasattr(stack, "selection_path_")
+    assert len(stack.model_names_) == 4
