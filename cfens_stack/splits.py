@@ -79,7 +79,7 @@ def _check_enough_rows(y, classes, groups, n_folds, rare):
         if rare == "warn":
             alone = "" if counts[rarest] > 1 else ", and no model predicts this class for that row"
             warn_user(
-                f"{what}, less than cv={n_folds} folds: some folds hold out none of them{alone}."
+                f"{what}, fewer than cv={n_folds} folds: some folds hold out none of them{alone}."
             )
     if groups is not None and (n_groups := len(np.unique(groups))) < n_folds:
         raise ValueError(

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from cfens_stack import (
     CFEnsemble,
@@ -32,6 +33,7 @@ from cfens_stack.display import (
     TrustDisplay,
 )
 from cfens_stack.search.space import Param
+from cfens_stack.stacking import default_estimators, select_models
 
 R = make_predictions(60, 4, random_state=0).R
 Y = np.arange(60) % 2
@@ -84,6 +86,12 @@ def stack(what, error, message, X=R, y=Y, v=None, groups=None, **settings):
         message,
         lambda _: StackingPipeline(**settings).fit(X, y, sample_weight=v, groups=groups),
     )
+
+
+def fitted_stack(what, message, call):
+    """Something done to a fitted pipeline."""
+    models = [("a", GaussianNB())]
+    return Case(what, ValueError, message, lambda _: call(StackingPipeline(models, cv=3).fit(R, Y)))
 
 
 def search(what, error, message, R=R, y=Y, groups=None, **settings):
@@ -290,6 +298,20 @@ PIPELINE = [
     stack("n_jobs 0", ValueError, "n_jobs == 0 in Parallel has no meaning", n_jobs=0),
     stack("on_failure unknown", ValueError, "The 'on_failure' parameter of StackingPipeline must be a str among … Got 'ignore' instead.", on_failure="ignore"),
     stack("memory a number", ValueError, "The 'memory' parameter of StackingPipeline must be … Got 3 instead.", memory=3),
+    stack("time_limit 0", ValueError, "The 'time_limit' parameter of StackingPipeline must be a float in the range (0.0, inf) or None. Got 0 instead.", time_limit=0),
+    stack("a time_limit that ends before anything is whole", ValueError, "No base model is left: … 'a', fold 0, fold 1, fold 2, final fit: not started, since time_limit=1e-09 seconds were over or would have been", time_limit=1e-9),
+    stack("max_models 0", ValueError, "The 'max_models' parameter of StackingPipeline must be an int in the range [1, inf) or None. Got 0 instead.", max_models=0),
+    stack("a max_predict_time that no model keeps to", ValueError, "No subset keeps to max_models=None and a cost of 1e-09: the smallest has 1 models and costs …", max_predict_time=1e-9),
+    Case("a preset of base models that is none", ValueError, "preset='slow': pass one of 'fast', 'default', 'best'.", lambda _: default_estimators("slow")),
+    fitted_stack("leaderboard of rows without labels", "leaderboard(X, y) needs a label of each row, of those that the fit has seen: [0, 1].", lambda stack: stack.leaderboard(R)),
+    fitted_stack("leaderboard of rows with other labels", "leaderboard(X, y) needs a label of each row, of those that the fit has seen: [0, 1].", lambda stack: stack.leaderboard(R, THREE)),
+    fitted_stack("add with rows in another order", "X is not the table that the stack was fitted on, of 60 rows, or its rows stand in another order: pass the same, or call fit.", lambda stack: stack.add("b", GaussianNB(), R[::-1])),
+    fitted_stack("add with a name that is taken", "estimators: the name 'a' is taken twice", lambda stack: stack.add("a", GaussianNB(), R)),
+    fitted_stack("select with limits that nothing keeps to", "No subset keeps to max_models=0 and a cost of None: the smallest has 1 models and costs 1.", lambda stack: stack.select(max_models=0)),
+    fitted_stack("select with a meta-learner without probabilities", "meta=LinearSVC(random_state=…) has no predict_proba, but subsets are judged by log loss: pass a meta that has, such as CFEnsemble().", lambda stack: stack.refit_meta(LinearSVC()).select()),
+    fitted_stack("a refit of what for_serving made", "This stack was made by for_serving() and has no data of the fit: use the one that it was made from.", lambda stack: stack.for_serving().refit_meta(None)),
+    Case("select_models with costs that do not fit", ValueError, "costs=array([1., 2.]): pass one positive number for each of the 4 models.", lambda _: select_models(R, Y, costs=[1, 2])),
+    Case("select_models with columns that are no multiple of the classes", ValueError, "R has 4 columns, which is no multiple of the 3 classes: pass K columns per model for K > 2 classes.", lambda _: select_models(R, THREE)),
     Case("predict before fit", NotFittedError, "This StackingPipeline instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: StackingPipeline([GaussianNB()]).predict(R)),
     Case("refit_meta before fit", NotFittedError, "This StackingPipeline instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: StackingPipeline([GaussianNB()]).refit_meta(None)),
     Case("refit_meta after a base model was added to the parameters", ValueError, "estimators has 'b', which the fit did not have: call fit for base models to be fitted.", lambda _: StackingPipeline([("a", GaussianNB())], cv=3).fit(R, Y).set_params(estimators=[("a", GaussianNB()), ("b", GaussianNB())]).refit_meta(None)),

@@ -74,7 +74,7 @@ def test_splits_that_are_refused(cv, groups, message):
 @pytest.mark.parametrize("groups", [None, np.arange(43) // 2], ids=["rows", "groups"])
 def test_a_class_with_fewer_rows_than_folds_is_a_warning_on_request(groups):
     y = np.array([0] * 40 + [1] * 3)
-    with pytest.warns(UserWarning, match="'rare' has 3 rows, less than cv=5 folds") as caught:
+    with pytest.warns(UserWarning, match="'rare' has 3 rows, fewer than cv=5 folds") as caught:
         splits = splits_of(5, y, groups, rare="warn")
     assert len(caught) == 1
     assert caught[0].filename == __file__

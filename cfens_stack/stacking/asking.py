@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from cfens_stack.stacking.base_predictions import Scores, predict_scores
+from cfens_stack.stacking.base_predictions import Predictions, predictions_of
 from cfens_stack.stacking.failures import FitFailure, failure_of
 from cfens_stack.stacking.fits import Fit
 from cfens_stack.stacking.threads import limited_blas, threads_of_each
@@ -42,10 +42,10 @@ def ask_each(models, X, labels, n_jobs):
 def _ask(name, model, X, labels):
     start = perf_counter()
     try:
-        scores = predict_scores(model, X, labels)
+        predictions = predictions_of(model, X, labels)
     except Exception as error:
         return failure_of(name, None, error)
-    return Fit(scores, model, predict_seconds=perf_counter() - start)
+    return Fit(predictions, model, predict_seconds=perf_counter() - start)
 
 
 def prefit_outcomes(models, X, y, splits, labels, n_jobs):
@@ -73,8 +73,11 @@ def prefit_outcomes(models, X, y, splits, labels, n_jobs):
         if isinstance(outcome, FitFailure):
             outcomes += [outcome] * (len(splits) + 1)
             continue
-        values, are_probabilities = outcome.scores.values, outcome.scores.are_probabilities
-        folds = [Fit(Scores(values[test], are_probabilities), None) for _, test in splits]
-        last = Scores(values[unlabelled], are_probabilities) if len(unlabelled) else None
+        values, are_probabilities = (
+            outcome.predictions.values,
+            outcome.predictions.are_probabilities,
+        )
+        folds = [Fit(Predictions(values[test], are_probabilities), None) for _, test in splits]
+        last = Predictions(values[unlabelled], are_probabilities) if len(unlabelled) else None
         outcomes += [*folds, Fit(last, outcome.estimator, 0.0, outcome.predict_seconds)]
     return outcomes

@@ -12,18 +12,18 @@ from cfens_stack.ensemble.layout import SUM_TOLERANCE
 
 
 @dataclass(frozen=True)
-class Scores:
+class Predictions:
     """Predictions of one model.
 
-    Probabilities: `values` has a column a class, for two classes only that of the second class. Raw
-    scores, which still have to be calibrated: one column, or one a class or pair of classes.
+    Probabilities: `values` has a column per class, for two classes only that of the second class. Raw
+    scores, which still need a Platt map: one column, or one per class or pair of classes.
     """
 
     values: np.ndarray
     are_probabilities: bool
 
 
-def predict_scores(model, X, labels):
+def predictions_of(model, X, labels):
     """Predictions of a model that was fitted on `labels`, which stand in the order of the classes:
     the class codes, or for a model that was fitted elsewhere the labels themselves.
 
@@ -39,7 +39,7 @@ def predict_scores(model, X, labels):
     """
     if hasattr(model, "predict_proba"):
         classes = getattr(model, "classes_", labels)
-        return Scores(
+        return Predictions(
             probability_columns(model.predict_proba(X), classes, X.shape[0], labels), True
         )
     method = "decision_function" if hasattr(model, "decision_function") else "predict"
@@ -48,7 +48,7 @@ def predict_scores(model, X, labels):
         values = _one_hot(values, labels)
     if values.ndim not in (1, 2) or len(values) != X.shape[0]:
         raise ValueError(f"{method} returned shape {values.shape} for {X.shape[0]} rows")
-    return Scores(values.astype(np.float64, copy=False).reshape(len(values), -1), False)
+    return Predictions(values.astype(np.float64, copy=False).reshape(len(values), -1), False)
 
 
 def probability_columns(probabilities, classes, n_rows, labels):
@@ -114,7 +114,7 @@ def _named(labels):
 
 
 def _one_hot(predicted, labels):
-    """Hard labels as scores, so that the calibration turns them into how often each label is
+    """Hard labels as raw scores, so that the Platt map turns them into how often each label is
     right.
     """
     codes = codes_of(predicted, labels) if predicted.ndim == 1 else None
@@ -126,7 +126,7 @@ def _one_hot(predicted, labels):
     return hot[:, 1:] if len(labels) == 2 else hot
 
 
-def fit_calibrator(scores, y, sample_weight):
+def fit_platt_map(scores, y, sample_weight):
     """Map from raw scores to probabilities: logistic regression on the standardised scores, nearly
     unpenalised.
 
@@ -165,7 +165,7 @@ def fit_calibrator(scores, y, sample_weight):
     return calibrator
 
 
-def calibrate(calibrator, scores, n_classes):
+def apply_platt_map(calibrator, scores, n_classes):
     """Probability columns of raw scores; NaN in rows whose score is not finite."""
     usable = np.isfinite(scores).all(axis=1)
     probabilities = np.full((len(scores), len(calibrator.classes_)), np.nan)
@@ -176,10 +176,10 @@ def calibrate(calibrator, scores, n_classes):
     )
 
 
-def as_probabilities(scores, calibrator, n_classes):
-    """Probability columns of a model's `Scores`."""
+def as_probabilities(predictions, calibrator, n_classes):
+    """Probability columns of a model's `Predictions`."""
     return (
-        scores.values
-        if scores.are_probabilities
-        else calibrate(calibrator, scores.values, n_classes)
+        predictions.values
+        if predictions.are_probabilities
+        else apply_platt_map(calibrator, predictions.values, n_classes)
     )

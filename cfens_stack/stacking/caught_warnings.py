@@ -7,9 +7,10 @@ list of the thread that warns.
 
 import threading
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 _thread = threading.local()
+_lock = threading.Lock()
 
 
 class _ByThread:
@@ -17,6 +18,7 @@ class _ByThread:
 
     def __init__(self, shown):
         self.shown = shown
+        self.users = 0
 
     def __call__(self, message, category, filename, lineno, file=None, line=None):
         warned = getattr(_thread, "warned", None)
@@ -28,13 +30,21 @@ class _ByThread:
 
 @contextmanager
 def told_apart_by_thread():
-    """Inside, `caught_warnings` can be used in several threads of this process at once."""
-    before = warnings.showwarning
-    warnings.showwarning = _ByThread(before)
+    """Inside, `caught_warnings` can be used in several threads of this process at once. The last of
+    several users, nested or at the same time, puts back what was there before the first.
+    """
+    with _lock:
+        if not isinstance(warnings.showwarning, _ByThread):
+            warnings.showwarning = _ByThread(warnings.showwarning)
+        by_thread = warnings.showwarning
+        by_thread.users += 1
     try:
         yield
     finally:
-        warnings.showwarning = before
+        with _lock:
+            by_thread.users -= 1
+            if by_thread.users == 0 and warnings.showwarning is by_thread:
+                warnings.showwarning = by_thread.shown
 
 
 @contextmanager
@@ -44,10 +54,8 @@ def caught_warnings():
     """
     before = getattr(_thread, "warned", None)
     warned = _thread.warned = []
-    # A worker process begins without; in the process of the caller it is there already.
-    there = isinstance(warnings.showwarning, _ByThread)
     try:
-        with nullcontext() if there else told_apart_by_thread():
+        with told_apart_by_thread():
             yield warned
     finally:
         _thread.warned = before

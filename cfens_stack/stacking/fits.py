@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
 from cfens_stack.processes import end_with
-from cfens_stack.stacking.base_predictions import Scores, predict_scores
+from cfens_stack.stacking.base_predictions import Predictions, predictions_of
 from cfens_stack.stacking.caught_warnings import caught_warnings
 from cfens_stack.stacking.failures import BaseModelError, failure_of
 from cfens_stack.stacking.threads import limited_threads
@@ -40,7 +40,7 @@ class Fit:
     Seconds and warnings are those of the run that computed it, from the cache too.
     """
 
-    scores: Scores | Any  # None if there were no rows to predict
+    predictions: Predictions | Any  # None if there were no rows to predict
     estimator: Any | None
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
@@ -82,11 +82,12 @@ def fit_and_predict(
             rows = {name: _safe_indexing(values, train) for name, values in fit_params.items()}
             estimator.fit(_safe_indexing(X, train), y[train], **rows)
         fitted = perf_counter()
-        scores = None
+        predictions = None
         if test is not None:
-            scores = predict_scores(estimator, _safe_indexing(X, test), np.arange(n_classes))
+            predictions = predictions_of(estimator, _safe_indexing(X, test), np.arange(n_classes))
         end = perf_counter()
-    return Fit(scores, estimator if keep else None, fitted - start, end - fitted, tuple(warned))
+    kept = estimator if keep else None
+    return Fit(predictions, kept, fitted - start, end - fitted, tuple(warned))
 
 
 def attempt(index, task, fit, X, y, raise_failures, main_process, deadline, **settings):

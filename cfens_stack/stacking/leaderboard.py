@@ -93,7 +93,7 @@ def row_scorer(scoring, y, metadata, classes):
             int(n_blocks), y[:, None], y, given, classes=classes, seed=0, rare="pass"
         )
         blocks = [test for _, test in folds]
-    return RowScorer(scoring, y, metadata.get("sample_weight"), blocks)
+    return RowScorer(scoring, y, len(classes), metadata.get("sample_weight"), blocks)
 
 
 def out_of_fold_ensemble(meta, R, y, classes, params, groups):
@@ -113,7 +113,11 @@ def out_of_fold_ensemble(meta, R, y, classes, params, groups):
     """
     P = np.full((len(y), len(classes)), np.nan)
     given = {} if groups is None else {"groups": groups}
-    splits = make_splits(N_META_FOLDS, y[:, None], y, given, classes=classes, seed=0, rare="pass")
+    counts = np.bincount(y[y != UNLABELLED])
+    n_folds = min(N_META_FOLDS, int(counts.max()))
+    if n_folds < 2 or (len(classes) == 2 and counts.min() == 1):
+        return P  # a class cannot be both learnt and held out
+    splits = make_splits(n_folds, y[:, None], y, given, classes=classes, seed=0, rare="pass")
     for _, test in splits:
         seen = np.setdiff1d(np.arange(len(y)), test)
         part = {name: np.asarray(values)[seen] for name, values in params.items()}
@@ -195,7 +199,7 @@ class LeaderboardMixin(BaseEstimator):
         check_consistent_length(R, codes)
         stacked = self.meta_.predict_proba(R) if hasattr(self.meta_, "predict_proba") else None
         contenders = contender_probabilities(R, len(self.model_names_), len(self.classes_), stacked)
-        scorer = RowScorer(scoring, codes, None, [])
+        scorer = RowScorer(scoring, codes, len(self.classes_), None, [])
         return [scorer.interval(P)[0] for P in contenders]
 
     def _notes(self):

@@ -5,7 +5,7 @@ cells.
 import numpy as np
 
 from cfens_stack.stacking.base_models import BaseModels, model_columns, n_columns
-from cfens_stack.stacking.base_predictions import as_probabilities, calibrate, fit_calibrator
+from cfens_stack.stacking.base_predictions import apply_platt_map, as_probabilities, fit_platt_map
 from cfens_stack.stacking.failures import FitFailure, FitWarning
 from cfens_stack.stacking.fits import Fit
 from cfens_stack.validation import UNLABELLED
@@ -48,8 +48,8 @@ def fill_matrix(names, outcomes, splits, y, sample_weight, classes):
         models.estimators.append(final.estimator)
         if calibrator is not None:
             models.calibrators[name] = calibrator
-        if final.scores is not None:
-            values = as_probabilities(final.scores, calibrator, len(classes))
+        if final.predictions is not None:
+            values = as_probabilities(final.predictions, calibrator, len(classes))
             block[y == UNLABELLED] = np.where(np.isfinite(values), values, np.nan)
     return models
 
@@ -73,7 +73,7 @@ def fill_block(block, name, outcomes, splits, y, sample_weight, classes):
     ----------
     block : ndarray of shape (n, 1) or (n, n_classes)
         Written; NaN where no fold gave a prediction, the mean over folds where several did.
-    outcomes : list of Fit or FitFailure, one a fold
+    outcomes : list of Fit or FitFailure, one per fold
     y : ndarray of shape (n,)
         Codes of the labels in `classes`.
 
@@ -85,11 +85,11 @@ def fill_block(block, name, outcomes, splits, y, sample_weight, classes):
     """
     lost = [outcome for outcome in outcomes if isinstance(outcome, FitFailure)]
     failures = list(dict.fromkeys(lost))  # one for all folds where the model came fitted
-    scores = {fold: fit.scores for fold, fit in enumerate(outcomes) if isinstance(fit, Fit)}
-    folds = {fold: given.values for fold, given in scores.items()}
+    given = {fold: fit.predictions for fold, fit in enumerate(outcomes) if isinstance(fit, Fit)}
+    folds = {fold: predictions.values for fold, predictions in given.items()}
     calibrator = None
-    if any(not given.are_probabilities for given in scores.values()):
-        folds, calibrator, reasons = _cross_fit_calibration(
+    if not all(predictions.are_probabilities for predictions in given.values()):
+        folds, calibrator, reasons = _cross_fit_platt_maps(
             folds, splits, y, sample_weight, len(classes)
         )
         failures += [FitFailure(name, fold, reason) for fold, reason in reasons.items()]
@@ -120,7 +120,7 @@ def average_into(block, predictions):
         block /= counts
 
 
-def _cross_fit_calibration(folds, splits, y, sample_weight, n_classes):
+def _cross_fit_platt_maps(folds, splits, y, sample_weight, n_classes):
     """Probabilities of each fold by a map learnt from out-of-fold scores of that fold's training
     rows only.
 
@@ -140,7 +140,7 @@ def _cross_fit_calibration(folds, splits, y, sample_weight, n_classes):
     scored = np.logical_and.reduce(np.isfinite(mean), axis=1)
 
     def learn(rows):
-        return fit_calibrator(
+        return fit_platt_map(
             mean[rows], y[rows], None if sample_weight is None else sample_weight[rows]
         )
 
@@ -148,7 +148,7 @@ def _cross_fit_calibration(folds, splits, y, sample_weight, n_classes):
     for fold, values in folds.items():
         train = splits[fold][0]
         try:
-            probabilities[fold] = calibrate(learn(train[scored[train]]), values, n_classes)
+            probabilities[fold] = apply_platt_map(learn(train[scored[train]]), values, n_classes)
         except ValueError as error:
             reasons[fold] = str(error)
     return probabilities, learn(scored) if probabilities else None, reasons

@@ -38,7 +38,7 @@ class StackingPipeline(
 ):
     """Base models, their out-of-fold predictions, and a meta-learner that combines them.
 
-    Each base model is fitted once a fold and once on all rows. Its predictions for the rows that a
+    Each base model is fitted once per fold and once on all rows. Its predictions for the rows that a
     fold holds out form its column of the matrix `oof_`, on which the meta-learner is fitted; the
     models fitted on all rows predict new rows. What a model could not predict is a missing cell,
     not the end of the fit.
@@ -99,7 +99,7 @@ class StackingPipeline(
     ----------
     classes_ : ndarray of shape (K,)
     oof_ : ndarray of shape (n, m) or (n, m * K)
-        Out-of-fold probabilities of `classes_[1]`, a column a model; for K > 2 the K columns of the
+        Out-of-fold probabilities of `classes_[1]`, one column per model; for K > 2 the K columns of the
         first model, then those of the second. NaN where missing. `get_feature_names_out` names the
         columns.
     model_names_ : list of str, length m
@@ -129,7 +129,7 @@ class StackingPipeline(
 
     Notes
     -----
-    Scores (`decision_function`, a regressor's `predict`, hard labels) become probabilities by
+    Raw scores (`decision_function`, a regressor's `predict`, hard labels) become probabilities by
     logistic regression on out-of-fold scores. For a fold's own cells it is learnt from the labels
     and scores of rows that the fold trains on, so that no label is a target of the map that its own
     cell passes through; where these have no out-of-fold score yet (the first fold of a time series)
@@ -237,13 +237,15 @@ class StackingPipeline(
         Raises
         ------
         ValueError
-            If X, y, weights or folds are not usable, a class has fewer rows than there are folds,
-            or no base model is left (TypeError if a TypeError was every model's reason). The
-            message then holds the reasons.
+            If X, y, weights or folds are not usable, every class has fewer rows than there are
+            folds or one of two has a single row, or no base model is left (TypeError if a TypeError
+            was every model's reason). The message then holds the reasons.
         BaseModelError
             If a base model fails and on_failure="raise".
         """
         work = copy(self)
+        for learned in [name for name in vars(self) if name.endswith("_")]:
+            delattr(work, learned)
         work._fit(X, y, sample_weight, groups)
         return self._take_over(work)
 

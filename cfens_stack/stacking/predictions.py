@@ -41,7 +41,9 @@ class PredictionMixin(BaseEstimator):
             if isinstance(outcome, FitFailure):
                 failures.append(outcome)
             elif outcome is not None:
-                block[:] = as_probabilities(outcome.scores, self.calibrators_.get(name), n_classes)
+                block[:] = as_probabilities(
+                    outcome.predictions, self.calibrators_.get(name), n_classes
+                )
                 if n_lost := int((~np.isfinite(block)).any(axis=1).sum()):
                     abstentions.append((name, n_lost, n_rows))
         R[np.isinf(R)] = np.nan

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 from scipy.stats import t as student_t
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, log_loss, make_scorer
 
 N_BLOCKS = 20  # of rows, left out in turn
 
@@ -45,6 +45,7 @@ class RowScorer:
         Of scikit-learn; None: "neg_log_loss".
     y : ndarray of int, shape (n,)
         Class codes, -1 without a label.
+    n_classes : int
     sample_weight : ndarray of shape (n,) or None
         Used by scorers that take weights.
     blocks : list of ndarray of int
@@ -52,21 +53,32 @@ class RowScorer:
         one block.
     """
 
-    def __init__(self, scoring, y, sample_weight, blocks):
-        self.scorer = get_scorer("neg_log_loss" if scoring is None else scoring)
+    def __init__(self, scoring, y, n_classes, sample_weight, blocks):
+        if scoring is None:  # with labels, for rows that lack a class
+            scoring = make_scorer(
+                log_loss,
+                greater_is_better=False,
+                response_method="predict_proba",
+                labels=np.arange(n_classes),
+            )
+        self.scorer = get_scorer(scoring)
         self.y = y
         self.weights = sample_weight if _takes_weights(self.scorer) else None
         self.blocks = blocks
 
     def score(self, P, rows):
-        """Score of predictions on rows; NaN where the score is not defined, as without a class."""
+        """Score of predictions on rows; NaN where it is not defined because the rows lack a
+        class.
+        """
         if len(rows) == 0:
             return np.nan
         weights = {} if self.weights is None else {"sample_weight": self.weights[rows]}
         try:
             return float(self.scorer(GivenPredictions(P), rows[:, None], self.y[rows], **weights))
         except ValueError:
-            return np.nan
+            if len(np.unique(self.y[rows])) < P.shape[1]:
+                return np.nan
+            raise
 
     def interval(self, P):
         """Score on the rows that have a label and predictions, and the ends of its 95 % interval.

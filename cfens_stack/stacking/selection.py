@@ -14,6 +14,8 @@ from cfens_stack.stacking.meta_learner import fit_meta
 from cfens_stack.validation import UNLABELLED, check_groups, encode_labels
 
 SMOOTHING = 0.01
+SMALLEST_SLOPE = 1e-3  # a model that predicts the opposite has slope and weight 0
+LARGEST_STRENGTH = 1e4  # in place of the infinite one of the plain average
 STEP = 20  # above this number of models more than one leaves at a time
 
 
@@ -46,9 +48,9 @@ def select_models(R, y, *, meta=None, costs=None, groups=None):
     """Subsets of the models from all of them to one: each without the models that matter least to
     the one before.
 
-    What a model matters is the size of its weight times the spread of its log-odds in the
-    meta-learner, which is fitted anew to each subset (recursive feature elimination; Guyon et al.
-    2002). Up to twenty models leave one at a time, of more a tenth at a time.
+    What a model matters is read off the quadratic model of the loss around the weights of
+    `CFEnsemble`, which is fitted anew to each subset (optimal brain surgeon; Hassibi and Stork
+    1993). Up to twenty models leave one at a time, of more a tenth at a time.
 
     Parameters
     ----------
@@ -58,8 +60,8 @@ def select_models(R, y, *, meta=None, costs=None, groups=None):
     y : array-like of shape (n,)
         Labels; NaN, None and pandas.NA mark rows without one.
     meta : estimator, default=None
-        Meta-learner that the subsets are judged by. None: `CFEnsemble()`. If it has no `coef_`,
-        CFEnsemble decides which model leaves.
+        Meta-learner that the subsets are judged by. None: `CFEnsemble()`. If it is of another kind,
+        CFEnsemble still decides which model leaves.
     costs : array-like of shape (m,), default=None
         Such as seconds of prediction. The model that leaves is then the one that matters least for
         its cost. None: 1 each.
@@ -73,8 +75,8 @@ def select_models(R, y, *, meta=None, costs=None, groups=None):
 
     References
     ----------
-    I. Guyon, J. Weston, S. Barnhill, V. Vapnik (2002), "Gene selection for cancer classification
-    using support vector machines".
+    B. Hassibi, D. G. Stork (1993), "Second order derivatives for network pruning: optimal brain
+    surgeon".
 
     Examples
     --------
@@ -122,6 +124,11 @@ def subset_path(meta, R, y, classes, params, groups, costs, weights=None):
     -------
     path : list of Subset
     """
+    if not hasattr(meta, "predict_proba"):
+        raise ValueError(
+            f"meta={meta!r} has no predict_proba, but subsets are judged by log loss: pass a meta "
+            "that has, such as CFEnsemble()."
+        )
     m, labelled = len(costs), y != UNLABELLED
     mass = np.ones(labelled.sum()) if weights is None else weights[labelled]
     blocks = R.reshape(len(R), m, -1)
@@ -196,24 +203,55 @@ def _row_losses(P, y, n_classes):
 
 
 def _importance(meta, R, y, classes, params):
-    """Size of the weight times spread of the logits, of each model: of K classes the largest."""
+    """By how much the loss would rise without each model, the others fitted anew: ndarray (m,).
+
+    Read off the quadratic model of the penalised loss at its minimum, with Hessian H in the weights
+    in units of the calibrated models: 1/2 w_u' ([H^-1]_uu)^-1 w_u, w_u the weights of model u, one
+    for each class (optimal brain surgeon; Hassibi and Stork 1993).
+    """
     fitted = fit_meta(clone(meta), R, y, classes, params, [])
     fitted = getattr(fitted, "best_estimator_", fitted)
-    if np.shape(getattr(fitted, "coef_", 0.0))[-1:] != (R.shape[1],):
+    if not hasattr(fitted, "calibration_slopes_"):
         fitted = fit_meta(_with_layout(CFEnsemble(), len(classes)), R, y, classes, {}, [])
     n_outputs = 1 if len(classes) == 2 else len(classes)
-    worth = np.abs(column_weights(fitted.coef_)) * _spread(
-        apply_link(R, "logit", SMOOTHING, n_outputs)
-    )
-    return worth.reshape(-1, n_outputs).max(axis=1)
+    slopes = np.maximum(fitted.calibration_slopes_, SMALLEST_SLOPE)
+    rows = y != UNLABELLED
+    Z = slopes * _centred(apply_link(R[rows], "logit", SMOOTHING, n_outputs))
+    P = fitted.predict_proba(R[rows])
+    strength = fitted.aggregator_reg_ if np.isfinite(fitted.aggregator_reg_) else LARGEST_STRENGTH
+    H = _hessian(Z, P[:, 1:] if n_outputs == 1 else P, strength)
+    W = (column_weights(fitted.coef_) / slopes).reshape(-1, n_outputs)
+    q, n_columns = W.shape[1], W.size
+    inverse = np.linalg.pinv(H, hermitian=True)[:n_columns, :n_columns]
+    own = inverse.reshape(-1, q, len(W), q)[np.arange(len(W)), :, np.arange(len(W))]
+    return 0.5 * np.einsum("uk,uk->u", W, np.linalg.solve(own, W[:, :, None])[:, :, 0])
 
 
-def _spread(Z):
-    """Standard deviation of what is observed in each column, 0 where nothing is."""
+def _hessian(Z, P, strength):
+    """Of the cross entropy, plus strength times the identity, in weights that each vote for their
+    column's class, and in an intercept per class.
+
+    Between columns of classes k and l the rows count p_k (1 - p_k) where k = l, else -p_k p_l.
+    """
+    n_outputs = P.shape[1]
+    A = np.hstack([Z, np.ones((len(Z), n_outputs))])
+    of_class = np.arange(A.shape[1]) % n_outputs  # models first, then intercepts, class by class
+    H = np.empty((A.shape[1],) * 2)
+    for k in range(n_outputs):
+        for l in range(n_outputs):
+            counts = P[:, k] * ((k == l) - P[:, l])
+            block = A[:, of_class == k].T @ (counts[:, None] * A[:, of_class == l])
+            H[np.ix_(of_class == k, of_class == l)] = block
+    penalised = np.arange(Z.shape[1])
+    H[penalised, penalised] += strength
+    return H
+
+
+def _centred(Z):
+    """Columns with mean 0 over what is observed, 0 where nothing is."""
     seen = np.isfinite(Z)
-    n_seen = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, Z, 0.0).sum(axis=0) / n_seen
-    return np.sqrt(np.where(seen, (Z - mean) ** 2, 0.0).sum(axis=0) / n_seen)
+    mean = np.where(seen, Z, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    return np.where(seen, Z - mean, 0.0)
 
 
 def _with_layout(meta, n_classes):

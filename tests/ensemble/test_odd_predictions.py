@@ -18,7 +18,7 @@ def names_of(y):
 
 
 def test_columns_of_the_other_class_are_told_and_pos_label_mends_it(data):
-    """ "ok" is the last of the two in order, so P(fraud) is taken for P(ok)."""
+    """Of the two "ok" is the last in order, so P(fraud) is taken for P(ok)."""
     labels = names_of(data.y)
     with pytest.warns(UserWarning, match=r"6 of 6 columns .* pass pos_label='fraud'") as record:
         CFEnsemble().fit(data.R, labels)

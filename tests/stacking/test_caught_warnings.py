@@ -1,7 +1,9 @@
 """Warnings: those of base models, told once per model; ours, at the line of the caller."""
 
 import linecache
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -98,6 +100,30 @@ def test_afterwards_warnings_go_where_they_went():
         warnings.warn("still heard", UserWarning, stacklevel=1)
 
 
+def test_two_fits_in_threads_of_the_caller_keep_theirs_apart():
+    before = warnings.showwarning
+    inside = threading.Barrier(2)
+
+    class Meeting(Classifier):
+        """Both fits are on their way when either warns."""
+
+        def fit(self, X, y):
+            inside.wait(60)
+            warnings.warn(f"{len(X)} rows", FutureWarning, stacklevel=2)
+            return super().fit(X, y)
+
+    def fit(n):
+        splits = [(np.arange(n - 20), np.arange(n - 20, n))]
+        return StackingPipeline([Meeting()], cv=splits, random_state=0).fit(*data(n))
+
+    with pytest.warns(BaseModelWarning) as caught, ThreadPoolExecutor(2) as pool:
+        fits = list(pool.map(fit, [60, 120]))
+    assert len(caught) == 2
+    for fitted, sizes in zip(fits, ([40, 60], [100, 120]), strict=True):
+        assert [warned.message for warned in fitted.warnings_] == [f"{n} rows" for n in sizes]
+    assert warnings.showwarning is before
+
+
 def test_a_stack_as_a_base_model_passes_them_on():
     X, y = data()
     with pytest.warns(
@@ -154,7 +180,7 @@ def inside_a_search():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (rare_class, "Class 1 has 2 rows, less than cv=3 folds"),
+        (rare_class, "Class 1 has 2 rows, fewer than cv=3 folds"),
         (no_weights, "The fit of 'm0' takes no sample_weight"),
         (failing_fit, "'m1', fold . .*boom. These predictions are missing"),
         (talking_fit, "'m0' warned in"),

@@ -101,7 +101,7 @@ def test_the_interval_is_as_wide_as_a_mean_is_uncertain():
     p = np.clip(0.5 + 0.3 * (y - 0.5) + rng.normal(scale=0.1, size=4000), 0.01, 0.99)
     blocks = [np.arange(k, 4000, 20) for k in range(20)]
     losses = -np.log(np.where(y == 1, p, 1 - p))
-    score, low, high = RowScorer(None, y, None, blocks).interval(np.column_stack([1 - p, p]))
+    score, low, high = RowScorer(None, y, 2, None, blocks).interval(np.column_stack([1 - p, p]))
     assert score == pytest.approx(-losses.mean())
     half_width = 2.09 * losses.std() / np.sqrt(4000)
     assert (high - low) / 2 == pytest.approx(half_width, rel=0.5)
@@ -173,3 +173,22 @@ def test_labels_that_do_not_fit_are_refused():
     for labels in (None, y, np.repeat("dog", len(y))):
         with pytest.raises(ValueError, match=r"needs a label of each row.*\['ant', 'bee'\]"):
             fitted.leaderboard(X, labels)
+
+
+def test_a_scorer_that_does_not_fit_the_classes_is_an_error():
+    X, y = data(3)
+    with pytest.raises(ValueError, match="multi_class"):
+        stack().fit(X, y).leaderboard(scoring="roc_auc")
+
+
+@pytest.mark.parametrize("n_rare", [1, 2])
+def test_few_rows_of_a_class(n_rare):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), np.arange(40) % 2
+    y[-n_rare:] = 2
+    with pytest.warns(UserWarning, match="lass 2"):
+        fitted = StackingPipeline([GaussianNB(), LogisticRegression()], cv=3, random_state=0).fit(
+            X, y
+        )
+    table = fitted.leaderboard()
+    assert np.isfinite(table.loc[["gaussiannb", "average", "ensemble"], "score"]).all()

@@ -13,7 +13,12 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC, LinearSVC
 
 from cfens_stack import StackingPipeline
-from cfens_stack.stacking.base_predictions import Scores, calibrate, fit_calibrator, predict_scores
+from cfens_stack.stacking.base_predictions import (
+    Predictions,
+    apply_platt_map,
+    fit_platt_map,
+    predictions_of,
+)
 from cfens_stack.stacking.failures import FitFailure
 from cfens_stack.stacking.fits import Fit
 from cfens_stack.stacking.out_of_fold import average_into, fill_block
@@ -24,7 +29,7 @@ BINARY = np.array([0, 1])
 def score_block(scores, splits, y, classes=BINARY):
     """Probabilities from given out-of-fold scores, the same whenever a row is held out."""
     block = np.empty((len(y), 1 if len(classes) == 2 else len(classes)))
-    fits = [Fit(Scores(scores[test], False), None) for _, test in splits]
+    fits = [Fit(Predictions(scores[test], False), None) for _, test in splits]
     return block, *fill_block(block, "m", fits, splits, y, None, classes)
 
 
@@ -81,9 +86,9 @@ def test_scores_of_a_time_series_are_calibrated_on_the_past():
     train, test = splits[2]
     past = train[train >= first[0]]
     np.testing.assert_array_equal(
-        block[test], calibrate(fit_calibrator(scores[past], y[past], None), scores[test], 2)
+        block[test], apply_platt_map(fit_platt_map(scores[past], y[past], None), scores[test], 2)
     )
-    everything = fit_calibrator(scores[first[0] :], y[first[0] :], None)
+    everything = fit_platt_map(scores[first[0] :], y[first[0] :], None)
     np.testing.assert_allclose(calibrator.coef_, everything.coef_)
 
 
@@ -105,21 +110,21 @@ def test_scores_that_are_not_finite_are_missing_and_teach_nothing():
     block, calibrator, failures = score_block(scores, splits, y)
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(block[:, 0])), np.arange(20))
     assert failures == [FitFailure("m", 0, "20 of 100 predictions are NaN or infinite")]
-    np.testing.assert_allclose(calibrator.coef_, fit_calibrator(scores[20:], y[20:], None).coef_)
+    np.testing.assert_allclose(calibrator.coef_, fit_platt_map(scores[20:], y[20:], None).coef_)
 
 
 def test_the_calibrator_is_logistic_regression_on_standardised_scores():
     scores, y = informative_scores()
     weights = np.random.default_rng(1).integers(0, 4, len(y))
     weighted, repeated = (
-        fit_calibrator(scores, y, weights),
-        fit_calibrator(scores.repeat(weights, 0), y.repeat(weights), None),
+        fit_platt_map(scores, y, weights),
+        fit_platt_map(scores.repeat(weights, 0), y.repeat(weights), None),
     )
     np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-4)
     np.testing.assert_allclose(weighted.intercept_, repeated.intercept_, rtol=1e-4)
-    scaled = fit_calibrator(1e6 * scores - 1e8, y, None)
-    expected = calibrate(fit_calibrator(scores, y, None), scores, 2)
-    np.testing.assert_allclose(calibrate(scaled, 1e6 * scores - 1e8, 2), expected, rtol=1e-4)
+    scaled = fit_platt_map(1e6 * scores - 1e8, y, None)
+    expected = apply_platt_map(fit_platt_map(scores, y, None), scores, 2)
+    np.testing.assert_allclose(apply_platt_map(scaled, 1e6 * scores - 1e8, 2), expected, rtol=1e-4)
     standardised = (scores - scores.mean()) / scores.std()
     np.testing.assert_allclose(
         expected[:, 0],
@@ -158,10 +163,10 @@ def test_every_kind_of_model_ends_in_probabilities(model, width, n_classes):
     X = rng.normal(size=(300, 3)) + 1.5 * y[:, None]
     splits = list(KFold(5, shuffle=True, random_state=0).split(X))
     fits = [
-        Fit(predict_scores(model.fit(X[train], y[train]), X[test], np.arange(n_classes)), None)
+        Fit(predictions_of(model.fit(X[train], y[train]), X[test], np.arange(n_classes)), None)
         for train, test in splits
     ]
-    assert fits[0].scores.values.shape == (60, width[n_classes])
+    assert fits[0].predictions.values.shape == (60, width[n_classes])
     block = np.empty((300, 1 if n_classes == 2 else 3))
     calibrator, failures = fill_block(block, "m", fits, splits, y, None, np.arange(n_classes))
     assert failures == []
@@ -179,7 +184,7 @@ def test_hard_labels_become_how_often_they_are_right():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(4000, 1))
     y = np.where(rng.random(4000) < 0.8, X[:, 0] > 0, X[:, 0] <= 0).astype(int)
-    scores = predict_scores(Hard(), X, BINARY)
+    scores = predictions_of(Hard(), X, BINARY)
     np.testing.assert_array_equal(np.unique(scores.values), [0, 1])
     block, _, _ = score_block(scores.values, list(KFold(4).split(X)), y)
     np.testing.assert_allclose(block[:, 0], np.where(X[:, 0] > 0, 0.8, 0.2), atol=0.03)
@@ -227,11 +232,11 @@ class Returning(ClassifierMixin, BaseEstimator):
 )
 def test_wrong_outputs_say_what_is_wrong(model, message):
     with pytest.raises(ValueError, match=message):
-        predict_scores(model, np.zeros((5, 2)), BINARY)
+        predictions_of(model, np.zeros((5, 2)), BINARY)
 
 
 def test_a_class_the_model_never_saw_is_missing():
     model = Returning([0, 2], predict_proba=np.array([[0.3, 0.7]]))
     np.testing.assert_array_equal(
-        predict_scores(model, np.zeros((1, 2)), np.arange(3)).values, [[0.3, np.nan, 0.7]]
+        predictions_of(model, np.zeros((1, 2)), np.arange(3)).values, [[0.3, np.nan, 0.7]]
     )

@@ -229,7 +229,7 @@ def test_a_class_that_a_fold_does_not_train_on():
 def test_a_class_with_fewer_rows_than_folds(n_rare):
     X, y = numbered_data()
     y = (np.arange(120) < n_rare).astype(int)
-    with pytest.warns(UserWarning, match=f"Class 1 has {n_rare} rows, less than cv=5 folds"):
+    with pytest.warns(UserWarning, match=f"Class 1 has {n_rare} rows, fewer than cv=5 folds"):
         fitted = stack(GaussianNB(), cv=5).fit(X, y)
     assert np.isfinite(fitted.oof_).all()
     assert fitted.failures_ == []
@@ -241,7 +241,7 @@ def test_a_class_of_one_row_is_missing_where_the_fold_cannot_know_it():
     with pytest.warns(UserWarning, match=r"[Cc]lass 2") as caught:
         fitted = stack(GaussianNB(), cv=5).fit(X, y)
     rare, missing = (str(record.message) for record in caught)
-    assert "Class 2 has 1 row, less than cv=5 folds" in rare
+    assert "Class 2 has 1 row, fewer than cv=5 folds" in rare
     assert "no row of class 2 among its training rows" in missing
     assert len(fitted.failures_) == 1
     np.testing.assert_array_equal(np.isnan(fitted.oof_).any(axis=0), [False, False, True])

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from failing_models import Counting, n_fits
+from scipy.special import expit, softmax
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -17,7 +18,7 @@ from cfens_stack import BaseModelWarning, CFEnsemble, StackingPipeline
 from cfens_stack.datasets import make_predictions
 from cfens_stack.stacking import select_models
 from cfens_stack.stacking.leaderboard import out_of_fold_ensemble
-from cfens_stack.stacking.selection import Subset, choose
+from cfens_stack.stacking.selection import Subset, _hessian, choose
 
 
 def predictions(n=600, seed=0):
@@ -37,6 +38,35 @@ def test_noise_leaves_first_and_copies_before_what_is_needed():
     assert 1 in path[4].models
     assert len(path[4].models) == 2
     assert set(choose(path).models) in ({0, 1}, {1, 5})
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_the_hessian_is_that_of_the_loss(n_outputs):
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(30, 4 * n_outputs))
+    y = rng.integers(0, max(2, n_outputs), 30)
+
+    def probabilities(theta):
+        votes = (Z * theta[: Z.shape[1]]).reshape(30, 4, n_outputs).sum(axis=1)
+        scores = votes + theta[Z.shape[1] :]
+        return expit(scores) if n_outputs == 1 else softmax(scores, axis=1)
+
+    def loss(theta):
+        P = probabilities(theta)
+        p = np.where(y == 1, P[:, 0], 1 - P[:, 0]) if n_outputs == 1 else P[np.arange(30), y]
+        return -np.log(p).sum() + 0.7 / 2 * (theta[: Z.shape[1]] ** 2).sum()
+
+    theta = 0.3 * rng.normal(size=Z.shape[1] + n_outputs)
+    step = 1e-4 * np.eye(len(theta))
+    numeric = [
+        [
+            (loss(theta + a + b) - loss(theta + a - b) - loss(theta - a + b) + loss(theta - a - b))
+            / 4e-8
+            for a in step
+        ]
+        for b in step
+    ]
+    np.testing.assert_allclose(_hessian(Z, probabilities(theta), 0.7), numeric, atol=1e-5)
 
 
 def test_losses_are_those_of_the_meta_learner_out_of_fold():
@@ -217,3 +247,12 @@ def test_limits_with_labels_missing_a_time_limit_and_fitted_models(cv):
     assert np.isfinite(stack.oof_).all()
     assert stack.failures_ == []
     assert stack.predict(X).shape == (300,)
+
+
+def test_a_fit_without_limits_forgets_the_path():
+    X, y = make_classification(200, random_state=0)
+    stack = pipeline(max_models=2).fit(X, y)
+    assert stack.selection_path_
+    stack.set_params(max_models=None).fit(X, y)
+    assert not hasattr(stack, "selection_path_")
+    assert len(stack.model_names_) == 4
