@@ -17,7 +17,9 @@ TRAINERS = {"als": "ALS", "pytorch": "PyTorch"}
 
 TRAINER_REASONS = {
     "als": "ALS, for speed: closed-form sweeps, in numpy alone.",
-    "pytorch": "PyTorch, for exactness: gradients carry the loss to every parameter, on the CPU or a GPU.",
+    "pytorch": (
+        "PyTorch, for exactness: gradients carry the loss to every parameter, on the CPU or a GPU."
+    ),
 }
 
 
@@ -122,14 +124,20 @@ def _disagreement_reason(guidance):
         return "The columns are scores, whose disagreement has no scale: log loss."
     figures = f"{guidance.disagreement:.2f} of the predictive variance lies between models"
     if guidance.is_high_disagreement:
-        return f"{figures}, {HIGH_DISAGREEMENT:g} or more: focal loss turns the aggregator to the contested rows."
+        return (
+            f"{figures}, {HIGH_DISAGREEMENT:g} or more: focal loss turns the aggregator to the "
+            "contested rows."
+        )
     return f"{figures}, less than {HIGH_DISAGREEMENT:g}: log loss."
 
 
 def _rank_reason(guidance):
     rank = min(guidance.n_columns, LARGEST_RANK)
     if rank < guidance.n_columns:
-        return f"latent_dim={rank} of {guidance.n_columns} columns keeps sweeps cheap; raise it if time allows."
+        return (
+            f"latent_dim={rank} of {guidance.n_columns} columns keeps sweeps cheap; raise it if "
+            "time allows."
+        )
     return (
         f"Full rank, latent_dim={rank}, with lambda_reg={LAMBDA_REG:g}: lower ranks predicted "
         "worse, on complete and on incomplete predictions."

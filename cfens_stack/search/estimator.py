@@ -23,7 +23,7 @@ from cfens_stack.search.settings import (
 )
 from cfens_stack.search.space import SEARCH_SPACE, fit_space
 from cfens_stack.search.storage import is_shared, open_storage
-from cfens_stack.search.study import draw_seed, first_configurations, open_study
+from cfens_stack.search.study import default_pruner, draw_seed, first_configurations, open_study
 from cfens_stack.search.trials import Objective
 from cfens_stack.validation import check_groups, check_weights, encode_labels
 
@@ -263,7 +263,8 @@ class CFEnsembleSearch(SearchResults):
         n_columns = evaluation.R.shape[1]
         self.space_ = fit_space(rows, trainers, self.guidance_, n_columns, guided=self.guide)
         storage, shared = open_storage(self.storage), is_shared(self.storage)
-        parts = {"sampler": self.sampler, "pruner": self.pruner, "seed": seed, "shared": shared}
+        pruner = self.pruner or default_pruner(evaluation.overlap, self.selection)
+        parts = {"sampler": self.sampler, "pruner": pruner, "seed": seed, "shared": shared}
         with at_work():
             self.study_ = open_study(storage, self.study_name, evaluation, self.space_, **parts)
         first = first_configurations(self.space_, evaluation.estimator, self.guidance_, trainers)

@@ -29,12 +29,15 @@ class Fold(NamedTuple):
         One per aim; NaN for one of decisions, whose threshold is found when all folds are there.
     log_score : float
         Mean logarithm of the probability given to the true class.
+    log_rows : ndarray of shape (n_test,)
+        That of each row.
     P : ndarray of shape (n_test, K)
         Probabilities, the positive class last if there are two.
     """
 
     scores: tuple
     log_score: float
+    log_rows: np.ndarray
     P: np.ndarray
 
 
@@ -117,6 +120,21 @@ class Evaluation:
         score = fold.scores[0]
         return fold.log_score if np.isnan(score) else score
 
+    def row_z(self, folds, reference):
+        """How many standard errors the rows seen so far are ahead of another configuration's in
+        log score; NaN where a row is seen twice, in repeated folds.
+        """
+        rows = np.concatenate([test for _, test in self.splits[: len(folds)]])
+        if len(np.unique(rows)) < len(rows):
+            return float("nan")
+        gains = np.concatenate(
+            [a.log_rows - b.log_rows for a, b in zip(folds, reference, strict=False)]
+        )
+        v = np.ones(len(rows)) if self.v is None else self.v[rows]
+        mean = np.average(gains, weights=v)
+        error = np.sqrt(np.sum((v * (gains - mean)) ** 2)) / v.sum()
+        return float(mean / error) if error > 0.0 else 0.0
+
     def result(self, folds):
         """Scores of all folds, those of decisions at one threshold on the pooled probabilities."""
         threshold = None
@@ -142,7 +160,7 @@ class Evaluation:
         P = model.predict_proba(self.R[test])
         v = None if self.v is None else self.v[test]
         truth = np.clip(P[np.arange(len(test)), self.y[test]], np.finfo(float).eps, 1.0)
-        log_score = float(np.average(np.log(truth), weights=v))
+        log_rows = np.log(truth)
         P = P[:, ::-1] if self._is_turned else P
         scores = [
             float("nan")
@@ -152,7 +170,7 @@ class Evaluation:
             else aim(model, self.R[test], self.labels[test], v=v)
             for aim in self.aims
         ]
-        return Fold(tuple(scores), log_score, P)
+        return Fold(tuple(scores), float(np.average(log_rows, weights=v)), log_rows, P)
 
     def _with_decisions(self, fold, threshold, number):
         test = self.splits[number][1]

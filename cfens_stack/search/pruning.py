@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.special import stdtr
 
+HOPELESS_ROW_Z = -3.0
+
 
 def corrected_standard_error(values, overlap):
     """Standard error of the mean over folds whose training parts overlap: sqrt((1 / J + overlap)
@@ -38,20 +40,27 @@ class FoldPruner:
         Mean of test rows over training rows: 1 / (k - 1) for k folds.
     p_threshold : float, default=0.1
     n_startup_folds : int, default=3
-        Folds before any trial is stopped.
+        Folds before a trial is stopped by this test.
+    least_row_z : float, default=-inf
+        A trial whose rows are further behind the default configuration in log score, in standard
+        errors over the rows seen, is stopped whatever the fold; its user attribute "row_z" says
+        how far they are. Such a trial cannot be selected where a gain in log score is asked for.
 
     References
     ----------
     C. Nadeau, Y. Bengio (2003), "Inference for the generalization error", Machine Learning 52.
     """
 
-    def __init__(self, overlap, *, p_threshold=0.1, n_startup_folds=3):
+    def __init__(self, overlap, *, p_threshold=0.1, n_startup_folds=3, least_row_z=-np.inf):
         self.overlap = overlap
         self.p_threshold = p_threshold
         self.n_startup_folds = n_startup_folds
+        self.least_row_z = least_row_z
 
     def prune(self, study, trial):
         """Whether the trial should stop: Optuna's protocol."""
+        if trial.user_attrs.get("row_z", 0.0) < self.least_row_z:
+            return True
         try:
             best = study.best_trial.intermediate_values
         except ValueError:  # no completed trial yet

@@ -1,4 +1,4 @@
-"""Which parameters of CFEnsembleSearch are valid, and what follows from them for the data at hand."""
+"""Which parameters of CFEnsembleSearch are valid, and what follows from them for given data."""
 
 import os
 from numbers import Integral, Real

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from cfens_stack.search.evaluation import fingerprint
-from cfens_stack.search.pruning import FoldPruner
+from cfens_stack.search.pruning import HOPELESS_ROW_Z, FoldPruner
 
 
 def draw_seed(random_state, R, y, *, from_data):
@@ -32,7 +32,8 @@ def open_study(storage, name, evaluation, space, *, sampler, pruner, seed, share
         None: a new study.
     evaluation : Evaluation
     space : Space
-    sampler, pruner : optuna sampler and pruner, or None
+    sampler : optuna sampler or None
+    pruner : optuna pruner
     seed : int
     shared : bool
         Whether other processes may be at work on the storage.
@@ -49,7 +50,7 @@ def open_study(storage, name, evaluation, space, *, sampler, pruner, seed, share
         study_name=name,
         load_if_exists=name is not None,
         directions=["maximize"] * len(evaluation.aims),
-        pruner=FoldPruner(evaluation.overlap) if pruner is None else copy.deepcopy(pruner),  # type: ignore[arg-type]
+        pruner=copy.deepcopy(pruner),
     )
     data_key = fingerprint(evaluation, space)
     known = study.user_attrs.get("data")
@@ -71,6 +72,14 @@ def open_study(storage, name, evaluation, space, *, sampler, pruner, seed, share
         entropy += [os.getpid(), int.from_bytes(os.urandom(4), "little")]
     study.sampler = new_sampler(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
     return study
+
+
+def default_pruner(overlap, selection):
+    """The pruner of a search that was given none: what gains nothing in log score can be of use to
+    the other selections only.
+    """
+    least_row_z = HOPELESS_ROW_Z if selection == "beyond-noise" else -np.inf
+    return FoldPruner(overlap, least_row_z=least_row_z)
 
 
 def new_sampler(seed):

@@ -48,6 +48,7 @@ class Objective:
         self.evaluation = evaluation
         self.default = default
         self.n_trials = n_trials
+        self.reference: list = []  # folds of the default, where this process has evaluated it
 
     def __call__(self, trial):
         import optuna
@@ -74,15 +75,21 @@ class Objective:
     def _evaluate(self, trial, params):
         import optuna
 
-        n_folds, folds = self.evaluation.n_folds, []
+        folds, n_folds, is_default = [], self.evaluation.n_folds, trial.params == self.default
         has_steps = len(self.evaluation.aims) == 1  # Optuna prunes by one score only
         for step, fold in enumerate(self.evaluation.folds(params)):
             folds.append(fold)
             if not has_steps:
                 continue
             trial.report(self.evaluation.step_score(fold), step)
-            if step + 1 < n_folds and trial.params != self.default and trial.should_prune():
+            if is_default or step + 1 == n_folds:
+                continue
+            if self.reference:
+                trial.set_user_attr("row_z", self.evaluation.row_z(folds, self.reference))
+            if trial.should_prune():
                 raise optuna.TrialPruned(f"after {step + 1} of {n_folds} folds")
+        if is_default:
+            self.reference = folds
         result = self.evaluation.result(folds)
         by_aim = [result.fold_scores[aim.name] for aim in self.evaluation.aims]
         trial.set_user_attr("fold_scores", result.fold_scores)

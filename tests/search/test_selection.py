@@ -146,3 +146,26 @@ def test_several_aims_make_a_pareto_front():
     assert all(f"in {aim}" in fitted.selection_report_ for aim in aims)
     assert fitted.best_params_["lambda_reg"] == CFEnsemble().lambda_reg
     assert fitted.predict_proba(DATA.R).shape == (300, 2)
+
+
+def test_a_trial_hopelessly_behind_in_log_score_ends_early():
+    """Paired over the rows seen; where another selection may want it, it has its three folds."""
+    data = make_predictions(n_samples=2000, n_models=6, random_state=0)
+    settings = {"space": [Param("link", choices=("logit", "identity"))], "estimator": None}
+    fitted = search(4, **settings).fit(data.R, data.y)
+    pruned = next(trial for trial in fitted.study_.trials if trial.state.name == "PRUNED")
+    n_folds = len(pruned.intermediate_values)
+    assert n_folds < 3
+    gains = []
+    for train, test in list(CV.split(data.R, data.y))[:n_folds]:
+        logs = []
+        for link in ("identity", "logit"):
+            P = CFEnsemble(link=link).fit(data.R[train], data.y[train]).predict_proba(data.R[test])
+            logs.append(np.log(P[np.arange(len(test)), data.y[test]]))
+        gains.append(logs[0] - logs[1])
+    gains = np.concatenate(gains)
+    z = gains.mean() / (gains.std() / np.sqrt(len(gains)))
+    assert pruned.user_attrs["row_z"] == pytest.approx(z, rel=1e-6)
+    assert z < -3.0
+    best = search(4, selection="best", **settings).fit(data.R, data.y)
+    assert all(len(trial.intermediate_values) >= 3 for trial in best.study_.trials)
