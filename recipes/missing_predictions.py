@@ -1,13 +1,16 @@
 """Does the factorisation fill missing predictions better than imputing them first?
 
 Predictions of 17 base models on 16 real imbalanced sets (`recipes/real_sets.py --quick`, five
-minutes the first time), of which some are removed in three ways: 30 % of the cells at random; a
-missing modality, where six rows in ten lack a third of the models; failed folds, where every other
-model did not predict one of four folds of the training rows. `CFEnsemble` takes what is left as it
-is. The same ensemble and logistic regression are given imputed predictions instead: column means,
-row means, scikit-learn's IterativeImputer. Scored on held-out rows by average precision and log
-loss; means over families of near-duplicate sets, Wilcoxon's signed-rank test over sets. Prints a
-table, writes a picture. Takes about ten minutes; --quick about four.
+minutes the first time), of which some are removed in six ways: 30 and 50 % of the cells at random;
+groups, where each third of the models is missing for 30 % of the rows; a missing modality, where
+six rows in ten lack one third of the models; failed folds, where every other model did not predict
+one of four folds of the training rows; and at prediction only, where 75 % of the cells of new rows
+are missing and none in training. `CFEnsemble` takes what is left as it is, with and without what
+missing cells leave uncertain. The same ensemble and logistic regression are given imputed
+predictions instead: column means, row means, scikit-learn's IterativeImputer. Scored on held-out
+rows by average precision, log loss, and the mean probability as a share of the prevalence; means
+over families of near-duplicate sets, Wilcoxon's signed-rank test over sets. Prints a table, writes
+a picture. Takes about ten minutes; --quick about four.
 """
 
 import argparse
@@ -34,7 +37,20 @@ from cfens_stack import CFEnsemble
 
 METRICS = {"average precision": 1.0, "log loss": -1.0}  # sign: larger is better
 OURS = "CFEnsemble"
-PATTERNS = ("random cells", "missing modality", "failed folds")
+PATTERNS = (
+    "30 % of cells",
+    "50 % of cells",
+    "groups",
+    "missing modality",
+    "failed folds",
+    "at prediction only",
+)
+SHARES = {
+    "30 % of cells": (0.3, 0.3),
+    "50 % of cells": (0.5, 0.5),
+    "at prediction only": (0.0, 0.75),
+}
+MEAN = "mean / prevalence"
 
 
 def main():
@@ -54,7 +70,7 @@ def main():
         table = pd.DataFrame(row for task in tqdm(tasks, unit="fold") for row in run(*task))
     for pattern in PATTERNS:
         part = table[table["pattern"] == pattern].drop(columns="fold")
-        means = family_means(part, ["method"])[[*METRICS, "seconds"]]
+        means = family_means(part, ["method"])[[*METRICS, MEAN, "seconds"]]
         print(f"\n{pattern}, {part['cells'].mean():.0%} of the training cells missing")
         print(means.join(against(part)).to_string(float_format="{:.4f}".format, na_rep=""))
     draw(table, arguments.picture)
@@ -81,6 +97,7 @@ def run(name, fold):
                 "fold": fold,
                 "average precision": average_precision_score(y_test, p),
                 "log loss": log_loss(y_test, p),
+                MEAN: p.mean() / y.mean(),
                 "seconds": time.perf_counter() - start,
             }
 
@@ -91,11 +108,16 @@ def remove(R, R_test, pattern, rng):
     if pattern == "failed folds":
         fails_in = np.where(np.arange(m) % 2 == 0, rng.integers(4, size=m), -1)
         return np.where(rng.integers(4, size=n)[:, None] == fails_in, np.nan, R), R_test
-    if pattern == "random cells":
+    if pattern in SHARES:
         return tuple(
-            np.where(rng.random(matrix.shape) < 0.3, np.nan, matrix) for matrix in (R, R_test)
+            np.where(rng.random(matrix.shape) < share, np.nan, matrix)
+            for matrix, share in zip((R, R_test), SHARES[pattern], strict=True)
         )
     modality = np.arange(m) * 3 // m
+    if pattern == "groups":
+        return tuple(
+            np.where((rng.random((len(X), 3)) < 0.3)[:, modality], np.nan, X) for X in (R, R_test)
+        )
     lacks = [
         np.where(rng.random(len(X)) < 0.6, rng.integers(3, size=len(X)), -1) for X in (R, R_test)
     ]
@@ -140,6 +162,7 @@ def methods():
     """(imputer, meta-learner) by name."""
     return {
         OURS: (Nothing(), CFEnsemble()),
+        "uncertainty=False": (Nothing(), CFEnsemble(uncertainty=False)),
         "column means + CFEnsemble": (SimpleImputer(), CFEnsemble()),
         "row means + CFEnsemble": (RowMean(), CFEnsemble()),
         "iterative + CFEnsemble": (Iterative(random_state=0), CFEnsemble()),
@@ -166,11 +189,14 @@ def draw(table, path):
     for ax, (metric, sign) in zip(axes, METRICS.items(), strict=True):
         wide = table.groupby(["pattern", "family", "method"])[metric].mean().unstack()
         loss = sign * wide.sub(wide[OURS], axis=0).drop(columns=OURS)
-        for place, (pattern, marker) in enumerate(zip(PATTERNS, "os^", strict=True)):
+        for place, (pattern, marker) in enumerate(zip(PATTERNS, "os^vDx", strict=True)):
             part = loss.loc[pattern][[method for method in methods() if method != OURS]]
-            style = {"fmt": marker, "color": str(0.25 * place), "capsize": 2, "label": pattern}
+            style = {"fmt": marker, "color": str(0.15 * place), "capsize": 2, "label": pattern}
             ax.errorbar(
-                part.mean(), np.arange(part.shape[1]) + 0.2 * (place - 1), xerr=part.sem(), **style
+                part.mean(),
+                np.arange(part.shape[1]) + 0.12 * (place - 2.5),
+                xerr=part.sem(),
+                **style,
             )
         ax.axvline(0.0, color="0.6", linewidth=1)
         ax.set_yticks(np.arange(part.shape[1]), part.columns)

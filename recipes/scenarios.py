@@ -75,6 +75,27 @@ def missing_groups(rng, case):
     return Case(R, case.y, R_test, case.y_test)
 
 
+def missing_family(rng, case):
+    """Trees and boosting missing for 60 % of the rows, in training and in prediction."""
+    family = {*GROUPS["trees"], *GROUPS["boosting"]}
+    columns = np.array([model in family for model, _ in base_models()])
+    R, R_test = (
+        np.where((rng.random(len(M)) < 0.6)[:, None] & columns, np.nan, M)
+        for M in (case.R, case.R_test)
+    )
+    return Case(R, case.y, R_test, case.y_test)
+
+
+def missing_at_prediction(share):
+    """A share of the cells missing at random, in prediction only."""
+
+    def change(rng, case):
+        R_test = np.where(rng.random(case.R_test.shape) < share, np.nan, case.R_test)
+        return Case(case.R, case.y, R_test, case.y_test)
+
+    return change
+
+
 def failed_folds(rng, case):
     """Half of the models failed in one inner fold, a contiguous quarter of the rows; refitted, they
     predict.
@@ -137,6 +158,8 @@ SCENARIOS = {
     "30 % of cells": missing_cells(0.3),
     "50 % of cells": missing_cells(0.5),
     "groups": missing_groups,
+    "trees 60 %": missing_family,
+    "prediction only 75 %": missing_at_prediction(0.75),
     "failed folds": failed_folds,
     "5 % of labels": few_labels(0.05),
     "10 % of labels": few_labels(0.1),
