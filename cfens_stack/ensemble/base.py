@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cfens_stack.ensemble import rows as steps
 from cfens_stack.ensemble.aggregator import AGGREGATORS
+from cfens_stack.ensemble.completion import has_converged
 from cfens_stack.ensemble.confidence import CONFIDENCES
 from cfens_stack.ensemble.damping import damping_of
 from cfens_stack.ensemble.engines import (
@@ -322,7 +323,7 @@ class BaseCFEnsemble(
         self.aggregator_reg_ = solution.aggregator_reg
         self.history_ = {**solution.history, "completion": np.array(problem.changes)}
         self.n_iter_ = solution.n_iter
-        self.converged_ = solution.converged
+        self.converged_ = solution.converged and has_converged(problem.changes, self.tol)
 
     def _by_blocks(self, function, R):
         """function(R[rows]) of one block of checked rows after another, as one array."""

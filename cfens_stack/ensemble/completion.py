@@ -115,12 +115,17 @@ def learn_completion(rows, latent_dim, lambda_reg, v_sum, *, n_outputs, per_cell
         for _ in range(max_iter):
             new, psi = prior(expected(S, psi) / v_sum)
             changes.append(float(np.linalg.norm(new - S) / np.linalg.norm(new)))
-            if changes[-1] <= TOLERANCE * tol:
+            if has_converged(changes, tol):
                 S = new
                 break
             S = clipped(S + STEP * (new - S), psi)
         moment = expected(S, psi)
     return Completion(S, psi, confidence, per_cell), moment, changes
+
+
+def has_converged(changes, tol):
+    """Whether the last sweep of EM, if one was needed, changed S little enough."""
+    return not changes or changes[-1] <= TOLERANCE * tol
 
 
 def column_confidence(rows):
