@@ -60,6 +60,8 @@ if find_spec("torch"):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:layout='auto' found no groups:UserWarning")  # features, no R
+@pytest.mark.filterwarnings("ignore:.* predict the opposite of their class:UserWarning")
 @pytest.mark.filterwarnings(
     "ignore::cfens_stack.BaseModelWarning"
 )  # a base model that does not take sparse rows
@@ -86,6 +88,8 @@ def requesting():
     "ignore::sklearn.exceptions.SkipTestWarning"
 )  # array API needs a package that is not there
 @pytest.mark.filterwarnings("ignore::cfens_stack.BaseModelWarning")
+@pytest.mark.filterwarnings("ignore:layout='auto' found no groups:UserWarning")
+@pytest.mark.filterwarnings("ignore:.* predict the opposite of their class:UserWarning")
 @pytest.mark.parametrize(
     "which", [0, 1, 2], ids=["CFEnsemble", "StackingPipeline", "CFEnsembleSearch"]
 )
