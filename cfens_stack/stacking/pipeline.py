@@ -122,6 +122,9 @@ class StackingPipeline(
     fit_times_, predict_times_ : dict of str to float
         Seconds of each model's fits, on the folds and on all rows, and of the predictions of the
         rows held out. Of fits that came from the cache, those of the run that computed them.
+    selection_path_ : list of Subset
+        If models were chosen, by `max_models`, `max_predict_time` or `select`: the subsets that
+        were compared.
     n_features_in_ : int
         Columns of X.
     feature_names_in_ : ndarray of shape (p,)
