@@ -132,7 +132,8 @@ sys.meta_path.insert(0, Missing())
 def test_optional_packages_are_imported_where_they_are_used():
     allowed_in = {
         "ensemble/pytorch.py": {"torch"},
-        "kernels/ridge_numba.py": {"numba"}, "kernels/completion_numba.py": {"numba"},
+        "kernels/ridge_numba.py": {"numba"},
+        "kernels/completion_numba.py": {"numba"},
         "kernels/logistic_numba.py": {"numba"},
     }
     for path, tree in PARSED.items():
