@@ -32,7 +32,7 @@ def split(n=100):
     """Half of the models are certain of one class, half of the other, in every row."""
     return np.tile(
         [0.0, 0.0, 1.0, 1.0, 0.0, 1.0], (n, 1)
-    )  # no neighbours or halves that sum to 1: one column a model
+    )  # no neighbours or halves that sum to 1: one column per model
 
 
 def simplex(n, n_models, n_classes, seed=0):

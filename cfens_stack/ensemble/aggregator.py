@@ -1,5 +1,5 @@
-"""The aggregator: from reconstructed predictions to one probability a class, equation (2) of the
-design.
+"""The aggregator: from reconstructed predictions to one probability a class, equation (2) of
+docs/method.md.
 
 ======  ============  =========================================================================
 symbol  shape         meaning
@@ -89,7 +89,7 @@ def average_offset(n_outputs, link):
 
 
 def column_weights(coef):
-    """One weight a column of `coef_`, for pictures and tables: with several classes the one of
+    """One weight per column of `coef_`, for pictures and tables: with several classes the one of
     largest size. (m,).
     """
     W = np.atleast_2d(coef)

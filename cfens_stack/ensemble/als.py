@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from cfens_stack.ensemble.confidence import known_truth, mean_sums, reweighted
+from cfens_stack.ensemble.confidence import mean_sums, reweighted, true_class_probability
 from cfens_stack.ensemble.training import Solution, train_aggregator
 from cfens_stack.kernels.missing_patterns import merged_moments, second_moment, second_moments
 from cfens_stack.kernels.ridge import finish_sweep, sweep_moments, sweep_sums
@@ -182,7 +182,7 @@ def cells_of(rows, dtype="float64"):
 def truth(rows, layout):
     """Rows, their confidence as (n, q), and q of equation (4)."""
     observed = rows.observed_confidence()
-    q = known_truth(
+    q = true_class_probability(
         np.broadcast_to(observed, rows.R.shape), rows.R, layout.targets(rows.y), rows.y >= 0
     )
     return rows, np.broadcast_to(rows.C, rows.R.shape), q

@@ -22,7 +22,7 @@ def certainty(R):
 
 
 def calibration(R, targets, v):
-    """One number a model: 1 - Brier score on the labelled rows it has scored.
+    """One number per model: 1 - Brier score on the labelled rows it has scored.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def calibration_from(squared_error, count):
     return np.maximum(confidence, 0.01)
 
 
-def known_truth(C, R, targets, labelled):
+def true_class_probability(C, R, targets, labelled):
     """q of equation (4), the probability that a cell gives to the row's own class; 0 where nobody
     knows it. (n, m).
     """

@@ -72,9 +72,9 @@ class CFEnsemble(BaseCFEnsemble):
         With two classes and one column per model, the class whose probability the columns give;
         None: `classes_[1]`, as in scikit-learn.
     layout : {"auto", "positive", "model-major", "class-major", "scores"}, default="auto"
-        What the columns of R are. "positive": with two classes, one column a model, the probability
-        of `classes_[1]`. "model-major": K columns a model, those of one model together, as
-        scikit-learn passes them; "class-major": K blocks of one column a model. "scores": no
+        What the columns of R are. "positive": with two classes, one column per model, the probability
+        of `classes_[1]`. "model-major": K columns per model, those of one model together, as
+        scikit-learn passes them; "class-major": K blocks of one column per model. "scores": no
         probabilities of classes. "auto" reads it off the numbers: values outside [0, 1] are scores,
         groups of K columns that sum to 1 belong together (with two classes the first of a pair is
         then dropped as redundant), an ambiguous matrix raises, and more than two classes without
@@ -121,7 +121,7 @@ class CFEnsemble(BaseCFEnsemble):
         b in p = sigmoid(w . r_hat + b), or in softmax(W r_hat + b).
     calibration_slopes_ : ndarray of shape (m,)
         Slope a >= 0 of each column: what its link-scale predictions must be multiplied by to be,
-        alone, the log-odds of its class. Below 1 the model is too sure of itself; 0 is a model that
+        alone, the log-odds of its class. Below 1 the model is overconfident; 0 is a model that
         predicts the opposite, or a column not in use. 1 for scores and for the plain average, which
         takes columns as they are.
     aggregator_reg_ : float

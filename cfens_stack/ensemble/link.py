@@ -1,9 +1,8 @@
-"""Link and centring of the prediction matrix: z_ui = (g(r_ui) - mu_u) / s, the head of section 3 of
-the design.
+"""Link and centring of the prediction matrix: z_ui = (g(r_ui) - mu_u) / s.
 
-With one column a model the logit link is the log-odds, smoothed: log((r + e) / (1 - r + e)).
+With one column per model the logit link is the log-odds, smoothed: log((r + e) / (1 - r + e)).
 Probabilities of 0 and 1 stay finite, and no two that differ become equal, as they would by
-clipping. With K columns a model it is the centred log-ratio, log(r_k + e) minus its mean over the
+clipping. With K columns per model it is the centred log-ratio, log(r_k + e) minus its mean over the
 classes; for two classes that is plus and minus half the log-odds.
 """
 
@@ -37,7 +36,7 @@ def apply_link(R, link, smoothing, n_outputs):
     smoothing : float > 0
         e of the logit link.
     n_outputs : int
-        Columns a model.
+        Columns per model.
     """
     if link == "identity":
         return np.asarray(R, dtype=np.result_type(R, np.float32))

@@ -1,5 +1,5 @@
-"""From probabilities as trained to probabilities at the training prevalence, equation (7) of the
-design.
+"""From probabilities as trained to probabilities at the training prevalence, equation (7) of
+docs/method.md.
 """
 
 import numpy as np

@@ -1,5 +1,5 @@
 """The PyTorch trainer: one loss, objective (3), and its exact gradient in every parameter; equation
-(5) of the design.
+(5).
 
 "projected": the leaves are the model factors X and the aggregator (w, b); the instance factors are
 the fold-in of X, differentiated through (variable projection, Golub and Pereyra 1973). L-BFGS-B

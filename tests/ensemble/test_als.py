@@ -104,7 +104,7 @@ def fits_differ(data, one, other):
 
 @pytest.mark.parametrize("settings", [{"use_class_weights": True}, {"focal_gamma": 2.0}], ids=str)
 def test_class_weights_and_focal_loss_reach_only_the_aggregator(data, settings):
-    """A closed form has no place for them: technique table of the design."""
+    """A closed form has no place for them: technique table of docs/method.md."""
     assert fits_differ(data, {}, settings) == [False, True]
 
 

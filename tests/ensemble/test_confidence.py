@@ -12,9 +12,9 @@ from cfens_stack.ensemble.confidence import (
     calibration,
     certainty,
     check_confidence,
-    known_truth,
     mean_sums,
     reweighted,
+    true_class_probability,
 )
 from cfens_stack.ensemble.layout import Layout
 from cfens_stack.ensemble.rows import Rows
@@ -60,7 +60,7 @@ def test_label_aware_confidence_by_hand():
     expected = np.array(
         [[0.25 + 0.75 * a[0], 2 * (0.25 + 0.75 * a[1])], [0.25 + 0.75 * a[2], 0.0], [3.0, 1.0]]
     )
-    q = known_truth(C, R, targets, labelled)
+    q = true_class_probability(C, R, targets, labelled)
     count, total = mean_sums(q, np.ones(3))
     np.testing.assert_allclose(reweighted(C, q, labelled, 0.25, count / total), expected)
     np.testing.assert_array_equal(reweighted(C, q, labelled, 1.0, count / total), C)
