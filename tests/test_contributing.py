@@ -65,4 +65,6 @@ def test_no_file_names_the_host_of_a_package_index():
 def test_no_file_has_outgrown_its_room():
     for path in PACKAGE.rglob("*.py"):
         n_lines = len(path.read_text(encoding="utf-8").splitlines())
-        assert n_lines <= 450, f"{path.name} has {n_lines} lines: look for the second idea in it"
+        # Constructors and what their parameters mean stand in one place.
+        limit = 420 if path.name == "estimators.py" else 300
+        assert n_lines <= limit, f"{path.name} has {n_lines} lines: look for the second idea in it"

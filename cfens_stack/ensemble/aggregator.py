@@ -22,12 +22,11 @@ votes for its own class. With an intercept column in Y and rows for b in M, that
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from cfens_stack.ensemble.copies import copies_of_columns, shared_out
-from cfens_stack.ensemble.losses import TINY, loss_sums
+from cfens_stack.ensemble.losses import TINY
 from cfens_stack.ensemble.newton import mean_loss, minimise, minimise_model, scores_matrix
 
 AGGREGATORS = ("weighted", "mean")
@@ -96,55 +95,26 @@ def column_weights(coef):
     return W[np.abs(W).argmax(axis=0), np.arange(W.shape[1])]
 
 
-def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative, v):
+def fit_from_sums(
+    likelihood, tilted, M, t, *, w0, b0, aggregator_reg, nonnegative, n, undamped=None
+):
     """(w, b) at a given strength, or averaged over strengths by their evidence for
     aggregator_reg="auto".
 
-    The evidence is that of the plain log likelihood, whatever class weights and gamma are: only a
-    likelihood has one.
+    The rows are seen only through sums. The evidence is that of the plain log likelihood, whatever
+    class weights and gamma are: only a likelihood has one.
 
     Parameters
     ----------
-    Y : ndarray of shape (n, d)
-    M : ndarray of shape (p, d)
-    t, y, s, w0
+    likelihood, tilted : callable
+        V (d + 1, S) -> `loss_sums` over all labelled rows, of the likelihood and of (2); the same
+        object if class weights and gamma change nothing.
+    M, t, w0
         See the head of this file.
     b0 : ndarray of shape (S,)
         Intercepts to start from.
     aggregator_reg : float or "auto"
     nonnegative : bool
-    v : ndarray of shape (n,)
-        Sample weights, which count as copies of a row.
-
-    Returns
-    -------
-    AggregatorFit
-    """
-    Y = np.column_stack([Y, np.ones(len(Y))])
-    likelihood = partial(loss_sums, Y=Y, y=y, s=v, gamma=0.0)
-    tilted = partial(loss_sums, Y=Y, y=y, s=s, gamma=gamma)
-    options = {
-        "w0": w0,
-        "b0": b0,
-        "aggregator_reg": aggregator_reg,
-        "nonnegative": nonnegative,
-        "n": v.sum(),
-    }
-    same = gamma == 0 and np.array_equal(s, v)
-    return fit_from_sums(likelihood, likelihood if same else tilted, M, t, **options)
-
-
-def fit_from_sums(
-    likelihood, tilted, M, t, *, w0, b0, aggregator_reg, nonnegative, n, undamped=None
-):
-    """`fit_aggregator`, with the rows seen only through `loss_sums`: those of the likelihood, and
-    those of (2).
-
-    Parameters
-    ----------
-    likelihood, tilted : callable
-        V (d + 1, S) -> `loss_sums` over all labelled rows; the same object if class weights and
-        gamma change nothing.
     n : float
         Sum of the sample weights of the labelled rows.
     undamped : callable, default=None

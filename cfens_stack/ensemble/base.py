@@ -4,7 +4,6 @@ An estimator adds its parameters and one method, `train`, from a `Problem` to a 
 """
 
 from itertools import pairwise
-from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -15,23 +14,14 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cfens_stack.ensemble import rows as steps
-from cfens_stack.ensemble.aggregator import AGGREGATORS
 from cfens_stack.ensemble.completion import has_converged
-from cfens_stack.ensemble.confidence import CONFIDENCES
+from cfens_stack.ensemble.constraints import CONSTRAINTS
 from cfens_stack.ensemble.damping import damping_of
-from cfens_stack.ensemble.engines import (
-    Partitions,
-    by_row_blocks,
-    in_memory,
-    row_slices,
-    too_large_to_copy,
-)
-from cfens_stack.ensemble.layout import LAYOUTS
-from cfens_stack.ensemble.link import LINKS
+from cfens_stack.ensemble.engines import row_slices, too_large_to_copy
+from cfens_stack.ensemble.intake import on_engine, warn_of_small_weights
 from cfens_stack.ensemble.monitor import Monitor
 from cfens_stack.ensemble.posterior import natural_posterior
 from cfens_stack.ensemble.preparation import prepare
@@ -42,8 +32,6 @@ from cfens_stack.kernels.ridge import fold_in
 from cfens_stack.validation import check_weights, encode_labels, filled, positive_class, warn_user
 
 PREDICT_BLOCK_ROWS = 16384
-SMALL_WEIGHT = 0.1
-LEAST_LAMBDA = 1e-12  # of lambda_reg: below it systems of rows are singular in rounding
 
 
 class BaseCFEnsemble(
@@ -58,33 +46,7 @@ class BaseCFEnsemble(
     # Missing entries of y are allowed: what StackingPipeline asks a meta-learner.
     takes_unlabelled_rows = True
 
-    _parameter_constraints: dict = {
-        "n_classifiers": [Interval(Integral, 1, None, closed="left"), None],
-        "trainer": [StrOptions({"als", "pytorch"})],
-        "instance_factors": [StrOptions({"projected", "free"})],
-        "device": [str],
-        "dtype": [StrOptions({"float64", "float32"})],
-        "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "rho": [Interval(Real, 0, 1, closed="both")],
-        "pos_label": "no_validation",
-        "lambda_reg": [Interval(Real, LEAST_LAMBDA, None, closed="left")],
-        "uncertainty": ["boolean"],
-        "link": [StrOptions(set(LINKS))],
-        "smoothing": [Interval(Real, 0, 1, closed="right")],
-        "confidence": [StrOptions(set(CONFIDENCES)), callable],
-        "use_label_aware_confidence": ["boolean", StrOptions({"auto"})],
-        "use_class_weights": ["boolean"],
-        "focal_gamma": [Interval(Real, 0, None, closed="left")],
-        "aggregator": [StrOptions(set(AGGREGATORS))],
-        "aggregator_reg": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "nonnegative": ["boolean"],
-        "posterior": [StrOptions({"natural", "weighted"})],
-        "layout": [StrOptions(set(LAYOUTS))],
-        "strict": ["boolean"],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "random_state": ["random_state"],
-    }
+    _parameter_constraints: dict = CONSTRAINTS
 
     def fit(self, R, y, sample_weight=None):
         """Factorise the prediction matrix and train the aggregator.
@@ -130,14 +92,14 @@ class BaseCFEnsemble(
 
     def _fit(self, R, y, sample_weight):
         self._validate_params()
-        parts = self._on_engine(R)
+        parts = on_engine(self, R)
         self.classes_, y = encode_labels(y)
         # The codes of the fit count the positive class last.
         positive = positive_class(self.pos_label, self.classes_)
         self.class_order_ = np.roll(np.arange(len(self.classes_)), positive + 1)
         y = np.where(y >= 0, self.class_order_[y], y)
         v = check_weights(sample_weight, y, y, self.classes_)
-        self._warn_of_small_weights(y, v)
+        warn_of_small_weights(self, y, v)
         ends = np.cumsum([0, *(shape[0] for shape in parts.gather(np.shape))])
         if ends[-1] != len(y):
             raise ValueError(
@@ -241,61 +203,6 @@ class BaseCFEnsemble(
     @property
     def _n_features_out(self):
         return self.classifier_factors_.shape[1]
-
-    @property
-    def _needs_all_rows(self):
-        """Whether a fit needs the rows in one place: a function of all of R, a parameter per row."""
-        is_free = getattr(self, "instance_factors", None) == "free"
-        return callable(self.confidence) or (is_free and getattr(self, "trainer", "") != "als")
-
-    def _on_engine(self, R):
-        """R as partitions on an engine; its columns are noted."""
-        if isinstance(R, Partitions):
-            self._note_columns(R)
-            return R
-        R = filled(R)
-        if too_large_to_copy(R) and not self._needs_all_rows:
-            validate_data(self, R, reset=True, skip_check_array=True)
-            return by_row_blocks(R)
-        R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=True)
-        return in_memory(R)
-
-    def _note_columns(self, parts):
-        """Number and names of the columns of partitions, which have to agree."""
-        if self._needs_all_rows:
-            raise ValueError(
-                "Partitions are fitted with a named confidence and projected instance factors, but "
-                f"{self!r} needs all rows in one place: pass confidence='uniform', 'certainty' or "
-                "'calibration' and instance_factors='projected'."
-            )
-        shapes, names = parts.gather(np.shape), parts.gather(steps.column_names)
-        if len({shape[1:] for shape in shapes}) != 1 or len(shapes[0]) != 2:
-            raise ValueError(
-                f"The partitions have shapes {shapes}: pass two-dimensional ones with the same "
-                "columns."
-            )
-        if any(other != names[0] for other in names):
-            raise ValueError(
-                "The partitions have columns of different names or order: pass the same columns in "
-                "all."
-            )
-        self.n_features_in_ = shapes[0][1]
-        if names[0] is not None:
-            self.feature_names_in_ = np.asarray(names[0], dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-
-    def _warn_of_small_weights(self, y, v):
-        if v is None or self.aggregator_reg != "auto":
-            return
-        mean_weight = v[(y >= 0) & (v > 0)].mean()
-        if mean_weight < SMALL_WEIGHT:
-            warn_user(
-                f"sample_weight has mean {mean_weight:.2g} over the labelled rows. Weights count "
-                "rows, so aggregator_reg='auto' trusts the labels less and stays close to the "
-                "average of the calibrated models: rescale the weights to mean 1, or pass a "
-                "number as aggregator_reg."
-            )
 
     def _warn_unless_converged(self):
         if not self.converged_:

@@ -43,9 +43,8 @@ class CFEnsembleSearch(SearchResults):
     ----------
     n_trials : int or None, default=50
         Total of the study, trials of other workers and of earlier fits included. None: no limit but
-        `timeout`.
+        `timeout`, seconds after which no trial is started.
     timeout : float, default=None
-        Seconds after which no trial is started; the running one ends.
     cv : int, splitter or iterable of (train, test), default=5
         An int: shuffled stratified folds, which keep groups together; drawn up to four times,
         shuffled anew, while the rarest class has fewer than 100 rows in all of them together. Rows

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from aggregating import fit_aggregator
 from scipy.optimize import approx_fprime, minimize
 from scipy.special import expit, logit, softmax
 from sklearn.linear_model import LogisticRegression
@@ -18,7 +19,6 @@ from cfens_stack.ensemble.aggregator import (
     average_slope,
     column_weights,
     even_weights,
-    fit_aggregator,
     log_odds_slope,
 )
 from cfens_stack.ensemble.copies import copies_of_columns

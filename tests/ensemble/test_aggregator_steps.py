@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from aggregating import fit_aggregator
 from scipy.special import expit
 from scipy.stats import multivariate_normal
 from test_aggregator import random_supervision
@@ -15,7 +16,6 @@ from cfens_stack.ensemble.aggregator import (
     STRENGTHS,
     Prior,
     _evidence_cost,
-    fit_aggregator,
     fit_from_sums,
     fit_intercepts,
     fit_path,

@@ -21,7 +21,7 @@ from cfens_stack.kernels.ridge import fold_in
 
 torch = pytest.importorskip("torch", reason="the PyTorch trainer needs the extra torch")
 
-from cfens_stack.ensemble.pytorch import JointLoss, torch_fold_in  # noqa: E402
+from cfens_stack.ensemble.joint_loss import JointLoss, torch_fold_in  # noqa: E402
 
 MODES = ["projected", "free"]
 
@@ -117,7 +117,7 @@ def test_value_is_the_design_written_out(data, gamma, weighted):
 )
 def test_gradient_against_finite_differences(data, gamma, settings, monkeypatch):
     """Through the fold-in too: the derivative in X is a total one. Chunks add up."""
-    monkeypatch.setattr("cfens_stack.ensemble.pytorch.CHUNK_ROWS", 150)
+    monkeypatch.setattr("cfens_stack.ensemble.joint_loss.CHUNK_ROWS", 150)
     problem, _, loss = joint_loss(data, focal_gamma=gamma, use_class_weights=True, **settings)
     rng = np.random.default_rng(1)
     point = random_point(problem, rng)

@@ -1,0 +1,67 @@
+"""What a fit is given: rows on an engine, their columns, weights that say how many rows there are."""
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from cfens_stack.ensemble import rows as steps
+from cfens_stack.ensemble.engines import Partitions, by_row_blocks, in_memory, too_large_to_copy
+from cfens_stack.validation import filled, warn_user
+
+SMALL_WEIGHT = 0.1
+
+
+def on_engine(estimator, R):
+    """R as partitions on an engine; the estimator notes its columns."""
+    if isinstance(R, Partitions):
+        note_columns(estimator, R)
+        return R
+    R = filled(R)
+    if too_large_to_copy(R) and not needs_all_rows(estimator):
+        validate_data(estimator, R, reset=True, skip_check_array=True)
+        return by_row_blocks(R)
+    R = validate_data(estimator, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=True)
+    return in_memory(R)
+
+
+def needs_all_rows(settings):
+    """Whether a fit needs the rows in one place: a function of all of R, a parameter per row."""
+    is_free = getattr(settings, "instance_factors", None) == "free"
+    return callable(settings.confidence) or (is_free and getattr(settings, "trainer", "") != "als")
+
+
+def note_columns(estimator, parts):
+    """Number and names of the columns of partitions, which have to agree."""
+    if needs_all_rows(estimator):
+        raise ValueError(
+            "Partitions are fitted with a named confidence and projected instance factors, but "
+            f"{estimator!r} needs all rows in one place: pass confidence='uniform', 'certainty' or "
+            "'calibration' and instance_factors='projected'."
+        )
+    shapes, names = parts.gather(np.shape), parts.gather(steps.column_names)
+    if len({shape[1:] for shape in shapes}) != 1 or len(shapes[0]) != 2:
+        raise ValueError(
+            f"The partitions have shapes {shapes}: pass two-dimensional ones with the same columns."
+        )
+    if any(other != names[0] for other in names):
+        raise ValueError(
+            "The partitions have columns of different names or order: pass the same columns in all."
+        )
+    estimator.n_features_in_ = shapes[0][1]
+    if names[0] is not None:
+        estimator.feature_names_in_ = np.asarray(names[0], dtype=object)
+    elif hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+
+
+def warn_of_small_weights(settings, y, v):
+    """Weights that sum to 1 say that there is one row; y are class codes, v weights or None."""
+    if v is None or settings.aggregator_reg != "auto":
+        return
+    mean_weight = v[(y >= 0) & (v > 0)].mean()
+    if mean_weight < SMALL_WEIGHT:
+        warn_user(
+            f"sample_weight has mean {mean_weight:.2g} over the labelled rows. Weights count rows, "
+            "so aggregator_reg='auto' trusts the labels less and stays close to the average of "
+            "the calibrated models: rescale the weights to mean 1, or pass a number as "
+            "aggregator_reg."
+        )
