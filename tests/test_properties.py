@@ -30,6 +30,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:layout='auto' takes:UserWarning"),
     pytest.mark.filterwarnings("ignore:layout='auto' found no groups:UserWarning"),
     pytest.mark.filterwarnings("ignore:Columns .* have no prediction:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.* predict the opposite of their class:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Columns .* of R have one value:UserWarning"),
 ]
 TRAINERS = ["als", "pytorch"] if find_spec("torch") else ["als"]
 MESSAGES = (  # how the documented errors of fit begin

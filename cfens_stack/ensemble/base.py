@@ -243,7 +243,7 @@ class BaseCFEnsemble(
             R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
             slices = blocks(len(R), PREDICT_BLOCK_ROWS)
         names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
-        monitor, result = Monitor(self.encoder_, names, self.strict), None
+        monitor, result = Monitor(self.encoder_, names, self._factors, self.strict), None
         with one_blas_thread():
             for rows in slices:
                 R_b = steps.check_predictions(R[rows])

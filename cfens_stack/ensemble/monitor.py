@@ -5,6 +5,7 @@ import numpy as np
 from cfens_stack.ensemble.layout import SUM_TOLERANCE
 from cfens_stack.validation import warn_user
 
+VARIED_FROM = 1e-6  # of the largest factor: less is rounding
 STUCK_ROWS = 100  # fewer rows may well get one and the same prediction
 
 
@@ -16,13 +17,17 @@ class Monitor:
     encoder : Encoder
     names : ndarray of shape (m,)
         Of all columns of R.
+    factors : ndarray of shape (q, d)
+        Of the columns in use; 0 for one that did not vary in training.
     strict : bool
         Raise, not warn, where a value is outside [0, 1].
     """
 
-    def __init__(self, encoder, names, strict):
+    def __init__(self, encoder, names, factors, strict):
         self.encoder = encoder
         self.names = names[encoder.layout.columns]
+        size = np.linalg.norm(factors, axis=1)
+        self.varied = size > VARIED_FROM * size.max()
         self.strict = strict
         q = len(self.names)
         self.n_rows, self.n_outside = np.zeros(q, dtype=int), 0
@@ -42,7 +47,7 @@ class Monitor:
         """Raise or warn of what was seen."""
         if self.n_outside:
             self._tell_of_outside()
-        stuck = (self.n_rows >= STUCK_ROWS) & (self.least == self.largest)
+        stuck = self.varied & (self.n_rows >= STUCK_ROWS) & (self.least == self.largest)
         if self.encoder.layout.kind != "scores":
             stuck &= (self.least > 0.0) & (self.least < 1.0)  # where a rare class may be absent
         if stuck.any():

@@ -83,6 +83,7 @@ def data():
     return np.random.default_rng(0).normal(size=(60, 3)) + y[:, None], y
 
 
+@pytest.mark.filterwarnings("ignore:.* predict the opposite of their class:UserWarning")
 def test_a_changed_model_is_fitted_again(modules, tmp_path):
     X, y = data()
 
