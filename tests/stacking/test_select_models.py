@@ -37,7 +37,12 @@ def test_noise_leaves_first_and_copies_before_what_is_needed():
     assert set(path[3].models) == {0, 1, 5}
     assert 1 in path[4].models
     assert len(path[4].models) == 2
-    assert set(choose(path).models) in ({0, 1}, {1, 5})
+    # What is chosen is not worse than the two that tell something by more than .0005, and has at
+    # most one of the three models of noise: paired errors of near-equal subsets are tiny.
+    chosen = choose(path)
+    assert {1} < set(chosen.models)
+    assert len({2, 3, 4} & set(chosen.models)) <= 1
+    assert path[4].loss - chosen.loss < 0.0005
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
