@@ -12,7 +12,7 @@ from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.errors import ExtensionError
 
-TAG = re.compile(r"\\tag\{(\d+)\}")
+TAG = re.compile(r"\\tag\{(\d+a?b?)\}")
 
 
 def converted(tex, as_block):

@@ -41,7 +41,7 @@ def test_all_columns_arrive_and_are_recognised(n_classes, layout, labels):
 
 
 def test_search_as_meta_classifier():
-    stack, X, y = fitted(2, NAMES, CFEnsembleSearch(n_trials=3, cv=2, random_state=0))
+    stack, X, y = fitted(2, NAMES, CFEnsembleSearch(3, cv=2, pos_label="bee", random_state=0))
     assert len(stack.meta_clf_.study_.trials) == 3
     assert np.mean(stack.predict(X) == y) > 0.7
 
