@@ -17,7 +17,7 @@ from cfens_stack.kernels.missing_patterns import merged_moments, second_moments
 # Chosen on half of the families and judged on the other (docs/missing.md).
 PRIOR_ROWS = 0.5  # per column, of rows whose columns are uncorrelated: without it few rows overfit
 STEP = 1.8  # over-relaxation: EM's own step is too short where much is missing
-TOLERANCE = 10.0  # times `tol`: relative change of S between sweeps
+TOLERANCE = 30.0  # times `tol`: relative change of S between sweeps
 LEAST_NOISE = 1e-6  # of the mean variance of a column, whatever lambda_reg is
 
 

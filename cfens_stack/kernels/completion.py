@@ -123,16 +123,17 @@ def _missing_blocks(Z, C, S, psi):
         same = np.flatnonzero(n_missing == k)
         for block in blocks(len(same), BLOCK_ROWS):
             rows = same[block]
-            # A stable sort puts the missing cells of each row, in order, before the observed ones.
-            order = np.argsort(C[rows] > 0, axis=1, kind="stable")
-            missing, seen = order[:, :k], order[:, k:]
-            z = np.take_along_axis(Z[rows], seen, axis=1)
+            # `nonzero` goes row by row, and each of these rows has k missing cells.
+            observed = C[rows] > 0
+            missing = np.nonzero(~observed)[1].reshape(-1, k)
             if precision is not None:
                 covariance = np.linalg.inv(precision[missing[:, :, None], missing[:, None, :]])
-                across = precision[missing[:, :, None], seen[:, None, :]]
-                mean = -np.einsum("bij,bjl,bl->bi", covariance, across, z, optimize=True)
+                pulled = np.where(observed, Z[rows], 0.0) @ precision
+                pulled = np.take_along_axis(pulled, missing, axis=1)
+                mean = -np.matmul(covariance, pulled[:, :, None])[:, :, 0]
             else:
-                c = np.take_along_axis(C[rows], seen, axis=1)
+                seen = np.nonzero(observed)[1].reshape(len(rows), -1)
+                z, c = (np.take_along_axis(array[rows], seen, axis=1) for array in (Z, C))
                 mean, covariance = _conditional(S, psi, missing, seen, c, z)
             yield rows, missing, mean, covariance
 
