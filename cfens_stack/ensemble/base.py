@@ -16,6 +16,7 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from cfens_stack.all_or_nothing import all_or_nothing
 from cfens_stack.ensemble import rows as steps
 from cfens_stack.ensemble.completion import has_converged
 from cfens_stack.ensemble.constraints import CONSTRAINTS
@@ -79,14 +80,8 @@ class BaseCFEnsemble(
             outside its range, the columns do not fit `layout`, or `strict=True` and a prediction is
             outside [0, 1].
         """
-        before = self.__dict__.copy()
-        try:
-            with one_blas_thread():
-                self._fit(R, y, sample_weight)
-        except BaseException:  # a refused or interrupted fit leaves the estimator as it was
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        with all_or_nothing(self), one_blas_thread():
+            self._fit(R, y, sample_weight)
         self._warn_unless_converged()
         return self
 

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import validate_data
 
+from cfens_stack.all_or_nothing import all_or_nothing
 from cfens_stack.guide.guidance import recommend
 from cfens_stack.search.evaluation import make_evaluation
 from cfens_stack.search.passwords import hide_password
@@ -25,7 +26,7 @@ from cfens_stack.search.space import SEARCH_SPACE, fit_space
 from cfens_stack.search.storage import is_shared, open_storage
 from cfens_stack.search.study import default_pruner, draw_seed, first_configurations, open_study
 from cfens_stack.search.trials import Objective
-from cfens_stack.validation import check_groups, check_weights, encode_labels
+from cfens_stack.validation import check_groups, check_weights, encode_labels, filled
 
 logger = logging.getLogger(__name__)
 
@@ -125,10 +126,6 @@ class CFEnsembleSearch(SearchResults):
     feature_names_in_ : ndarray of shape (m,)
         If R was a data frame with string columns.
 
-    See Also
-    --------
-    recommend : The guide alone, without any trial.
-
     Notes
     -----
     With n_jobs=1, no timeout and an int as `random_state`, the same data give the same trials. With
@@ -218,10 +215,8 @@ class CFEnsembleSearch(SearchResults):
             Out-of-fold predictions, NaN where missing; see `CFEnsemble.fit`.
         y : array-like of shape (n,)
             Class labels, missing for rows without.
-        sample_weight : array-like of shape (n,), default=None
-            For fits, and for scorers that take weights.
-        groups : array-like of shape (n,), default=None
-            Rows of a group stay on one side of a fold.
+        sample_weight, groups : array-like of shape (n,), default=None
+            Weights for fits and scorers; rows of a group stay on one side of a fold.
 
         Returns
         -------
@@ -234,9 +229,14 @@ class CFEnsembleSearch(SearchResults):
             data, or every trial failed; the message then holds the reasons. TypeError: callback,
             sampler or pruner. OSError: storage.
         """
+        with all_or_nothing(self):
+            self._fit(R, y, sample_weight, groups)
+        return self
+
+    def _fit(self, R, y, sample_weight, groups):
         self._validate_params()
         check_settings(self)
-        R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan")
+        R = validate_data(self, filled(R), dtype=np.float64, ensure_all_finite="allow-nan")
         self.classes_, codes = encode_labels(y)
         groups = check_groups(groups, R)
         check_consistent_length(R, codes)
@@ -253,7 +253,6 @@ class CFEnsembleSearch(SearchResults):
             models = [clone(base).set_params(**params) for params in selected]
             self.best_estimator_ = models[0] if len(models) == 1 else ConfigurationAverage(models)
             self.best_estimator_.fit(R, y, sample_weight=v)
-        return self
 
     def _search(self, evaluation, seed):
         """Open the study and run its trials; the default configuration, in Optuna's terms."""

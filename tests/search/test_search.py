@@ -510,3 +510,20 @@ def test_as_meta_of_a_pipeline_it_is_shown_the_unlabelled_rows():
         ).max()
         > 1e-6
     )
+
+
+def test_a_refit_that_fails_or_is_interrupted_leaves_the_search_as_it_was():
+    """New classes beside an old model would turn every prediction round."""
+
+    def interrupt(study, trial):
+        raise KeyboardInterrupt
+
+    model = search(2).fit(DATA.R, DATA.y)
+    before, expected = model.__dict__.copy(), model.predict(DATA.R)
+    with pytest.raises(ValueError, match="inconsistent"):
+        model.fit(DATA.R[:-1], 1 - DATA.y)
+    assert model.__dict__ == before
+    model.set_params(callbacks=[interrupt], n_trials=1, refit=True)
+    with pytest.raises(ValueError, match="infinity"):
+        model.fit(np.where(DATA.R > 0.5, np.inf, DATA.R), np.where(DATA.y == 1, "a", "b"))
+    np.testing.assert_array_equal(model.predict(DATA.R), expected)
