@@ -134,7 +134,8 @@ class BaseCFEnsemble(
         logits = self._by_blocks(self._logits, R)
         two = logits.shape[1] == 1
         P = np.hstack([expit(-logits), expit(logits)]) if two else softmax(logits, axis=1)
-        P = P[:, self.class_order_]
+        if self.class_order_[0] != 0:  # else the columns stand as they are, and no copy is made
+            P = P[:, self.class_order_]
         if self.posterior == "weighted" or not np.isfinite(self.aggregator_reg_):
             return P  # as trained, or the plain average, which nothing has tilted
         return natural_posterior(P, self.class_weights_, self.focal_gamma_)
