@@ -69,12 +69,16 @@ class Page:
     def covariance(self, Z, observed, v):
         """(4b) until it stays where it is; without a missing cell at once."""
         m, n = Z.shape[1], v.sum()
+        both = np.array(
+            [[v @ (observed[:, i] & observed[:, j]) for i in range(m)] for j in range(m)]
+        )
+        start = Z.T @ (v[:, None] * Z) / both
+        psi = LAMBDA * np.trace(start) / m
 
         def floored(G):
-            psi = LAMBDA * np.trace(G) / m
             G = (n * G + m / 2 * np.trace(G) / m * np.eye(m)) / (n + m / 2)
             values, vectors = np.linalg.eigh(G)
-            return vectors @ np.diag(np.maximum(values, psi)) @ vectors.T, psi
+            return vectors @ np.diag(np.maximum(values, psi)) @ vectors.T
 
         def expected(S):
             total = np.zeros((m, m))
@@ -83,12 +87,9 @@ class Page:
                 total += weight * (np.outer(filled, filled) + V)
             return total / n
 
-        both = np.array(
-            [[v @ (observed[:, i] & observed[:, j]) for i in range(m)] for j in range(m)]
-        )
-        S, psi = floored(Z.T @ (v[:, None] * Z) / both)
+        S = floored(start)
         for _ in range(0 if observed.all() else 400):
-            S, psi = floored(expected(S))
+            S = floored(expected(S))
         return S, psi, expected(S)
 
     def confidence(self, R, y, v, rho, observed):

@@ -74,7 +74,7 @@ def learn_completion(rows, latent_dim, lambda_reg, v_sum, *, n_outputs, per_cell
     latent_dim : int
         Rank d of S without its noise; at most q.
     lambda_reg : float
-        Least noise, a share of the mean variance of a column.
+        Least noise, a share of the mean variance of the observed cells of a column.
     v_sum : float
         Weight of all rows.
     n_outputs : int
@@ -92,26 +92,26 @@ def learn_completion(rows, latent_dim, lambda_reg, v_sum, *, n_outputs, per_cell
     """
     confidence = column_confidence(rows)
     groups = merged_moments(rows.gather(moments_of))
-    prior = partial(
-        regularised,
-        n=v_sum,
-        d=latent_dim,
-        floor=max(lambda_reg, LEAST_NOISE),
-        n_outputs=n_outputs,
-    )
-    changes: list[float] = []
-    if groups is not None and all((c > 0).all() for c, *_ in groups):
+    is_complete = groups is not None and all((c > 0).all() for c, *_ in groups)
+    if is_complete:
         moment = sum(moment for _, moment, _ in groups)
-        S, psi = prior(moment / v_sum)
+        observed = moment / v_sum
     else:
+        products, weights = rows.sum(pairwise_sums)
+        observed = products / np.where(weights > 0, weights, 1.0)
+    # Noise is a share of what is observed: were it one of G, which contains the noise of filled
+    # cells, it would grow from sweep to sweep, without end where lambda_reg is large.
+    noise = max(lambda_reg, LEAST_NOISE) * mean_variance(observed, n_outputs)
+    prior = partial(regularised, n=v_sum, d=latent_dim, least_noise=noise, n_outputs=n_outputs)
+    S, psi = prior(observed)
+    changes: list[float] = []
+    if not is_complete:
 
         def expected(S, psi):
             if groups is not None:
                 return kernel.expected_moment_of_groups(groups, S, psi)
             return rows.sum(partial(expected_moment_of, S=S, psi=psi))[0]
 
-        products, weights = rows.sum(pairwise_sums)
-        S, psi = prior(products / np.where(weights > 0, weights, 1.0))
         for _ in range(max_iter):
             new, psi = prior(expected(S, psi) / v_sum)
             changes.append(float(np.linalg.norm(new - S) / np.linalg.norm(new)))
@@ -139,33 +139,42 @@ def column_confidence(rows):
     return np.where(count == 0, 1.0, np.where(least == largest, largest, mean))
 
 
-def regularised(G, n, d, floor, n_outputs=1):
+def regularised(G, n, d, least_noise, n_outputs=1):
     """S and psi from the mean second moment G of n rows: the minimiser under the prior, of rank d.
 
     The prior counts as `PRIOR_ROWS` rows per model, of uncorrelated models of equal variance. The
     likelihood is highest for the d largest eigenvalues and one noise variance, the mean of the
     others (Tipping and Bishop 1999, equation 7); at full rank nothing is left to tell the noise, so
-    it is the floor.
+    it is `least_noise`.
 
     The K columns of a model sum to 0 (log-ratios), so each model has K - 1 dimensions and one in
     which nothing happens: the prior is K / (K - 1) (I - 11' / K) for each model, of unit variances,
     and the noise K / (K - 1) times that of a single column. Two classes then get the same in either
     form.
     """
-    m, K = len(G), n_outputs
-    n_models = m // K
-    spread = K / (K - 1.0) if K > 1 else 1.0
-    inside = np.kron(np.eye(n_models), np.eye(K) - (1.0 / K if K > 1 else 0.0))
+    m, n_models = len(G), len(G) // n_outputs
+    inside = directions(m, n_outputs)
     G = inside @ G @ inside  # a filled cell is noisy in all directions
-    mean_variance = np.trace(G) / m or 1.0
     nu = PRIOR_ROWS * n_models
-    G = (n * G + nu * mean_variance * spread * inside) / (n + nu)
+    G = (n * G + nu * mean_variance(G, n_outputs) * inside) / (n + nu)
     values, E = np.linalg.eigh(G)  # ascending
-    psi, empty = floor * mean_variance * spread, n_models if K > 1 else 0
+    psi, empty = least_noise, n_models if n_outputs > 1 else 0
     if d < m - empty:
         psi = max(values[empty : m - d].mean(), psi)
     values = np.where(np.arange(m) >= m - d, np.maximum(values, psi), psi)
     return (E * values) @ E.T, float(psi)
+
+
+def mean_variance(G, n_outputs):
+    """Mean variance of a direction in which something happens; 1 where nothing varies."""
+    inside = directions(len(G), n_outputs)
+    return float(np.sum(inside * G) / np.trace(inside)) or 1.0
+
+
+def directions(m, n_outputs):
+    """Projection (m, m) on columns that sum to 0 in each model; all with one column per model."""
+    K = n_outputs
+    return np.kron(np.eye(m // K), np.eye(K) - (1.0 / K if K > 1 else 0.0))
 
 
 def clipped(S, psi):

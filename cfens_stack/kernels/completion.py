@@ -30,6 +30,7 @@ from cfens_stack.kernels.blocks import blocks
 from cfens_stack.kernels.ridge import compiled_kernel
 
 BLOCK_ROWS = 512
+LEAST_CONFIDENCE = 1e-150  # below, 1 / c and its products overflow
 
 
 def complete(Z, C, S, psi):
@@ -138,11 +139,16 @@ def _missing_blocks(Z, C, S, psi):
             yield rows, missing, mean, covariance
 
 
+def excess_noise(c):
+    """1 / c - 1, finite however small a confidence is."""
+    return 1.0 / np.maximum(c, LEAST_CONFIDENCE) - 1.0
+
+
 def _conditional(S, psi, missing, seen, c, z):
     """Mean and covariance of the missing cells by the system of the observed ones."""
     A = S[seen[:, :, None], seen[:, None, :]]
     diagonal = np.arange(seen.shape[1])
-    A[:, diagonal, diagonal] += psi * (1.0 / c - 1.0)
+    A[:, diagonal, diagonal] += psi * excess_noise(c)
     across = S[seen[:, :, None], missing[:, None, :]]
     solved = np.linalg.solve(A, np.concatenate([across, z[:, :, None]], axis=2))
     covariance = S[missing[:, :, None], missing[:, None, :]]
@@ -156,7 +162,7 @@ def _regression(c, S, psi):
     predict, covariance = np.zeros_like(S), np.zeros_like(S)
     predict[seen, seen] = 1.0
     if len(missing):
-        A = S[np.ix_(seen, seen)] + psi * np.diag(1.0 / c[seen] - 1.0)
+        A = S[np.ix_(seen, seen)] + psi * np.diag(excess_noise(c[seen]))
         slopes = np.linalg.solve(A, S[np.ix_(seen, missing)]).T
         predict[np.ix_(missing, seen)] = slopes
         covariance[np.ix_(missing, missing)] = (

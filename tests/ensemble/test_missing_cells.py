@@ -152,8 +152,28 @@ def test_the_prior_keeps_few_rows_from_explaining_everything():
     """Three rows, eight columns: the covariance stays positive definite, near a multiple of I."""
     rng = np.random.default_rng(0)
     Z = rng.standard_normal((3, 8))
-    S, psi = regularised(Z.T @ Z / 3, n=3, d=8, floor=0.01)
+    S, psi = regularised(Z.T @ Z / 3, n=3, d=8, least_noise=0.01)
     values = np.linalg.eigvalsh(S)
     assert values[0] >= psi * (1 - 1e-9)
     assert np.trace(S) == pytest.approx(np.sum(Z**2) / 3, rel=0.01)
     assert values[-1] / values[0] < 20
+
+
+@pytest.mark.parametrize("missing", [0.4, 0.95])
+@pytest.mark.parametrize("lambda_reg", [1.0, 3.0, 1e3])
+def test_the_noise_of_filled_cells_does_not_feed_itself(missing, lambda_reg):
+    """S grew from sweep to sweep, as psi was a share of a variance that contained it."""
+    data = make_predictions(1000, 6, missing=missing, random_state=0)
+    model = CFEnsemble(lambda_reg=lambda_reg).fit(data.R, data.y)
+    assert model.converged_
+    # Centring only takes from the second moment of the log-odds.
+    assert model.encoder_.completion.noise <= lambda_reg * np.nanmean(logit(data.R) ** 2)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_confidence_may_be_as_small_as_a_float(data):
+    def confidence(R, y):
+        return np.where(np.nan_to_num(R) > 0.8, 1e-310, 1.0)
+
+    P = CFEnsemble(confidence=confidence).fit(data.R, data.y).predict_proba(data.R)
+    assert np.all(np.isfinite(P))
