@@ -13,7 +13,8 @@ What each kind of bad input gets, {n} cases. A message says what was passed, wha
 scikit-learn's, what to do. "…" stands for what differs from case to case. Each row is a test: the table is written by
 `tests/bad_input_page.py` from `tests/bad_input_cases.py`, the list that `tests/test_bad_input.py` runs.
 
-What no error is raised for, because it can be carried on with, is on the page of [failure modes](failure_modes.md).
+What no error is raised for, because it can be carried on with, is on the page of
+[failure modes](failure_modes.md); what can break during a run is on that of [faults](faults.md).
 """
 
 

@@ -1,5 +1,5 @@
 """What breaks in a worker or from outside: a clear outcome, nothing finished lost, no process or
-file left.
+file left. Each test is named in fault_cases.py.
 """
 
 import os
@@ -33,33 +33,29 @@ def numbered_rows(n=120):
 # Base models in a worker
 
 
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ("raise", "RuntimeError: boom"),
-        ("exit", "SystemExit: 3"),
-        ("abort", "the process that fitted it died"),
-        ("memory", "MemoryError: Unable to allocate 1.00 GiB"),
-        ("time", "TimeoutError: more than 0.1 s"),
-        (
-            "shape",
-            r"predict_proba returned shape \(39, 2\), but 40 rows and 2 classes make \(40, 2\)",
-        ),
-        ("classes", "its classes_ are .*'no'.*, not among the codes 0 to 1"),
-        ("nan", "20 of 40 predictions are NaN or infinite"),
-        (
-            "sums",
-            (
-                "predict_proba returned rows that are negative or do not sum to 1, 20 of 40, the "
-                "first of them"
-            ),
-        ),
-    ],
-)
-def test_a_base_model_that_breaks_in_a_worker_loses_its_cells_only(how, reason):
+BREAKDOWNS = {
+    "raise": "RuntimeError: boom",
+    "exit": "SystemExit: 3",
+    "abort": "the process that fitted it died",
+    "memory": "MemoryError: Unable to allocate 1.00 GiB",
+    "time": "TimeoutError: more than 0.1 s",
+    "shape": r"predict_proba returned shape \(39, 2\), but 40 rows and 2 classes make \(40, 2\)",
+    "classes": "its classes_ are .*'no'.*, not among the codes 0 to 1",
+    "nan": "20 of 40 predictions are NaN or infinite",
+    "sums": (
+        "predict_proba returned rows that are negative or do not sum to 1, 20 of 40, the first of "
+        "them"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", BREAKDOWNS)
+def test_a_base_model_that_breaks_in_a_worker_loses_its_cells_only(how):
     X, y = numbered_rows()
     models = [Classifier(), Misbehaving(how), Classifier()]
-    with pytest.warns(BaseModelWarning, match=f"(?s)'misbehaving', fold . .*{reason}") as caught:
+    with pytest.warns(
+        BaseModelWarning, match=f"(?s)'misbehaving', fold . .*{BREAKDOWNS[how]}"
+    ) as caught:
         fitted = StackingPipeline(models, cv=3, n_jobs=2, random_state=0).fit(X, y)
     assert len(caught) == len(fitted.failures_) == 1
     healthy = StackingPipeline([Classifier()], cv=3, random_state=0).fit(X, y)
@@ -252,7 +248,9 @@ def search_stored(storage, n_trials=12):
     return search.fit(DATA.R, DATA.y).study_.trials
 
 
-@pytest.mark.parametrize("url", ["journal://{}/trials", "sqlite:///{}/trials"])
+@pytest.mark.parametrize(
+    "url", ["journal://{}/trials", "sqlite:///{}/trials"], ids=["journal", "sqlite"]
+)
 def test_a_full_disk_ends_a_search_which_then_continues(folder, url):
     storage = url.format(folder)
     open_storage(storage)

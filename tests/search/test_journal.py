@@ -8,14 +8,22 @@ from cfens_stack.search.journal import JournalError
 from cfens_stack.search.storage import open_storage
 
 DATA = make_predictions(n_samples=200, n_models=4, random_state=0)
-FOREIGN = [
-    b'{"event": "rotated"}\n',
-    b'{"op_code": "seven", "worker_id": "x"}\n',
-    b'{"op_code": 99, "worker_id": "x"}\n',  # of an Optuna to come
-    b"[1, 2]\n",
-    b"log rotated\n",
-    b"half a line of another program",
-]
+FOREIGN = {
+    "an event": b'{"event": "rotated"}\n',
+    "a word as operation": b'{"op_code": "seven", "worker_id": "x"}\n',
+    "an unknown operation": b'{"op_code": 99, "worker_id": "x"}\n',  # of an Optuna to come
+    "a list": b"[1, 2]\n",
+    "text": b"log rotated\n",
+    "half a line": b"half a line of another program",
+}
+TORN = {
+    "half a record": b'{"op_code":4,"wor',
+    "a brace": b"{",
+    "zeros": b"\x00" * 100,
+    "half a record and a line end": b'{"op_code"\n',
+    "much of a long record": b'{"op_code":8,"attr":"' + 100_000 * b"x",
+    "half a record and zeros": b'{"op_code":4,"wor\n\x00\x00',
+}
 
 
 def search(n_trials, path, **settings):
@@ -31,17 +39,7 @@ def journal(tmp_path):
     return path, search(2, path).study_.trials
 
 
-@pytest.mark.parametrize(
-    "torn",
-    [
-        b'{"op_code":4,"wor',
-        b"{",
-        b"\x00" * 100,
-        b'{"op_code"\n',
-        b'{"op_code":8,"attr":"' + 100_000 * b"x",
-        b'{"op_code":4,"wor\n\x00\x00',
-    ],
-)
+@pytest.mark.parametrize("torn", TORN.values(), ids=TORN.keys())
 def test_a_torn_last_record_is_dropped(journal, torn):
     path, trials = journal
     whole = path.read_bytes()
@@ -58,7 +56,7 @@ def test_a_writer_drops_what_a_killed_one_left(journal):
     assert open_storage(path).get_study_user_attrs(0)["key"] == 1
 
 
-@pytest.mark.parametrize("record", FOREIGN)
+@pytest.mark.parametrize("record", FOREIGN.values(), ids=FOREIGN.keys())
 def test_a_journal_that_ends_in_a_foreign_record_is_refused_and_left_as_it_is(journal, record):
     path, trials = journal
     whole = path.read_bytes()
@@ -80,9 +78,10 @@ def test_a_foreign_record_further_up_is_named_by_its_line(journal):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("record", FOREIGN[:2] + FOREIGN[3:])
-def test_a_foreign_record_written_during_a_search_ends_it_in_plain_words(journal, record):
+@pytest.mark.parametrize("kind", [kind for kind in FOREIGN if kind != "an unknown operation"])
+def test_a_foreign_record_written_during_a_search_ends_it_in_plain_words(journal, kind):
     path, trials = journal
+    record = FOREIGN[kind]
 
     def intrude(study, trial):
         with open(path, "ab") as file:
