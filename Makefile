@@ -1,18 +1,19 @@
-# Each target does its own set-up: Python >= 3.10 with pip and venv, and make, are all it needs.
+# Each target does its own set-up: Python >= 3.11 with pip and venv, and make, are all it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS_VENV := .venv-plugins
 MIN_VENV := .venv-min
+RELEASE_VENV := .venv-release
 # The oldest Python that pyproject.toml allows.
-PYTHON_MIN ?= python3.10
+PYTHON_MIN ?= python3.11
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # What the tests need. Where pip would fetch a CUDA build of torch, EXTRAS=dev,recipes,fast leaves it out; its tests then skip.
 EXTRAS ?= dev,recipes,torch,fast
 PYTEST_ARGS ?= --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-min coverage test-plugins audit lint bench docs clean
+.PHONY: help run test test-min coverage test-plugins audit lint bench docs release-check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -23,7 +24,7 @@ run: $(VENV)/.ready-run  ## run recipes/quickstart.py: from base models on a rea
 test: $(VENV)/.ready-dev  ## run the tests and doctests (PYTEST_ARGS="-k als" for some)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-min: $(MIN_VENV)/.ready  ## run the tests on python3.10 and constraints-min.txt (PYTHON_MIN=... for another Python)
+test-min: $(MIN_VENV)/.ready  ## run the tests on python3.11 and constraints-min.txt (PYTHON_MIN=... for another Python)
 	$(MIN_VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 test-plugins: $(PLUGINS_VENV)/.ready  ## install the toolkits of the extra "plugins" beside .venv and run tests/plugins
@@ -34,7 +35,7 @@ coverage: $(VENV)/.ready-dev  ## run the tests under coverage.py; fails below 95
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-audit: $(VENV)/.ready-dev  ## known vulnerabilities of what is installed in .venv, by pip-audit; needs the package index
+audit: $(VENV)/.ready-dev  ## known vulnerabilities of what is installed in .venv, by pip-audit; needs a network
 	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
 	.venv-audit/bin/pip-audit --strict --skip-editable \
 		--path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
@@ -52,7 +53,16 @@ docs: $(VENV)/.ready-docs  ## build the site into docs/_build/html, warnings as 
 	$(BIN)/python docs/check_links.py docs/_build/html
 	$(BIN)/python docs/check_width.py docs/_build/html
 
-clean:  ## remove caches and build output; .venv, .venv-min and .venv-plugins stay (rm -r removes them)
+release-check: $(RELEASE_VENV)/bin/twine  ## build wheel and source archive into dist/; install the wheel into an empty environment and run docs/start.md there
+	rm -rf dist $(RELEASE_VENV)/empty
+	$(RELEASE_VENV)/bin/python -m build --outdir dist
+	$(RELEASE_VENV)/bin/twine check --strict dist/*
+	$(PYTHON) -m venv $(RELEASE_VENV)/empty
+	$(RELEASE_VENV)/empty/bin/python -m pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[plot]"
+	cd $(RELEASE_VENV)/empty && PYTHONPATH=../../tests MPLBACKEND=agg bin/python -W error -c \
+		"import documents; documents.run_page('docs/start.md')"
+
+clean:  ## remove caches and build output; .venv and its likes stay (rm -r removes them)
 	rm -rf build dist docs/_build docs/recipes *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
 
@@ -78,6 +88,10 @@ $(MIN_VENV)/.ready: pyproject.toml constraints-min.txt
 	$(MIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-min.txt \
 		--editable '.[dev]'
 	@touch $@
+
+$(RELEASE_VENV)/bin/twine:
+	$(PYTHON) -m venv $(RELEASE_VENV)
+	$(RELEASE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check build twine
 
 $(PLUGINS_VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PLUGINS_VENV)

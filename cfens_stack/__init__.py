@@ -6,7 +6,7 @@ from cfens_stack.plugins.prediction_tables import read_predictions
 from cfens_stack.search import CFEnsembleSearch
 from cfens_stack.stacking import BaseModelError, BaseModelWarning, StackingPipeline
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "BaseModelError",

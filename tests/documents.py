@@ -24,3 +24,11 @@ def blocks_in(text):
 def run(name, code, names):
     """Execute a code block of a file; `names` are those it finds and leaves."""
     exec(compile(code, name, "exec"), names)
+
+
+def run_page(name):
+    """Execute the code blocks of a Markdown file one after the other; the names they leave."""
+    names = {}
+    for code in blocks(name):
+        run(name, code, names)
+    return names

@@ -1,7 +1,7 @@
 """joblib.dump here, joblib.load under another Python, and the other way round.
 
-Pythons are found on PATH as python3.10 to python3.13; one that lacks what the package needs is
-skipped. With environments of their own: PATH=/venv310/bin:/venv312/bin:$PATH python -m pytest -rs
+Pythons are found on PATH as python3.11 to python3.13; one that lacks what the package needs is
+skipped. With environments of their own: PATH=/venv312/bin:/venv313/bin:$PATH python -m pytest -rs
 tests/plugins/test_joblib.py
 """
 
@@ -27,7 +27,7 @@ joblib.dump([(model, R, model.predict_proba(R), model.predict(R)) for model, R, 
 """
 
 
-@pytest.fixture(params=["3.10", "3.11", "3.12", "3.13"])
+@pytest.fixture(params=["3.11", "3.12", "3.13"])
 def other_python(request):
     own = "{}.{}".format(*sys.version_info)
     path = sys.executable if request.param == own else shutil.which(f"python{request.param}")

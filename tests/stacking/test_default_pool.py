@@ -94,7 +94,7 @@ def test_conversions(library):
     if library != "numpy object":
         days = as_floats(table[["day"]])[:, 0]
         expected = [
-            np.nan if day is None else day.replace(tzinfo=datetime.timezone.utc).timestamp()
+            np.nan if day is None else day.replace(tzinfo=datetime.UTC).timestamp()
             for day in columns["day"]
         ]
         np.testing.assert_array_equal(days, expected)
