@@ -48,7 +48,7 @@ lint: $(VENV)/.ready-dev  ## ruff (lint and format) and mypy
 bench: $(VENV)/.ready-dev  ## time a fit against what one would use instead; writes docs/speed.md
 	$(BIN)/python bench/speed.py
 
-docs: $(VENV)/.ready-docs  ## build the site into docs/_build/html, warnings as errors; runs one recipe, about two minutes
+docs: $(VENV)/.ready-docs  ## build the site into docs/_build/html, warnings as errors
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python docs/check_links.py docs/_build/html
 	$(BIN)/python docs/check_width.py docs/_build/html

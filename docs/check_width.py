@@ -1,6 +1,9 @@
-"""Does a page of the built site overflow sideways, on a phone or on a desk? Exit status 1 if so.
+"""Does a page of the built site overflow sideways, on a phone or on a desk, or is anything on it cut?
+Exit status 1 if so.
 
-Needs Chromium or Chrome on the path; says so and passes where there is none.
+On a phone code, tables and equations may scroll by themselves. On a desk they may not: what scrolls
+there is cut for those who do not notice. Needs Chromium or Chrome on the path; says so and passes
+where there is none.
 """
 
 import json
@@ -15,14 +18,30 @@ from pathlib import Path
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-WIDTHS = (390, 1280)  # pixels
+PHONE, DESK = 390, 1280  # pixels
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--allow-file-access-from-files",
+    "--dump-dom",
+]
 FRAMES = """<!DOCTYPE html><meta charset="utf-8"><body>%s<script>
 onload = () => {
     const excess = element => element ? element.scrollWidth - element.clientWidth : 0;
     const found = [...document.querySelectorAll('iframe')].map(frame => {
         const page = frame.contentDocument, article = page.querySelector('article');
         // The theme lets a wide article scroll by itself, which does not widen the page.
-        return [frame.title, frame.width, Math.max(excess(page.documentElement), excess(article))];
+        const wide = Math.max(excess(page.documentElement), excess(article));
+        const scrolling = [...article?.querySelectorAll('pre, table, .equation > math') ?? []]
+            .filter(element => excess(element) > 1 && !element.closest('.sd-card'))
+            .map(element => [element.textContent.trim().slice(0, 60), excess(element)]);
+        return [frame.title, frame.width, wide, scrolling];
     });
     document.body.innerHTML = '<pre id="found"></pre>';
     document.getElementById('found').innerText = JSON.stringify(found);
@@ -31,8 +50,7 @@ onload = () => {
 
 
 def overflowing(site):
-    """(page, width of the window, pixels too many) of every page whose text is wider than its
-    window.
+    """What is wider than it may be: a line of text for each.
 
     Parameters
     ----------
@@ -42,37 +60,36 @@ def overflowing(site):
     frames = [
         f'<iframe title="{page.relative_to(site.resolve())}" src="{escape(page.as_uri())}" width="{width}"></iframe>'
         for page in pages
-        for width in WIDTHS
+        for width in (PHONE, DESK)
     ]
+    found = measured(frames)
+    if len(found) != len(frames):
+        raise RuntimeError(f"{len(found)} of {len(frames)} pages were measured")
+    lines = []
+    for page, width, excess, scrolling in found:
+        if excess > 0:
+            lines.append(f"{page}: {excess} pixels too wide in a window of {width}")
+        if int(width) == DESK:
+            lines += [
+                f"{page}: cut by {pixels} pixels in a window of {width}: {' '.join(start.split())}"
+                for start, pixels in scrolling
+            ]
+    return lines
+
+
+def measured(frames):
+    """What the browser finds in each frame: title, width, pixels too many, and what scrolls."""
     with tempfile.TemporaryDirectory() as folder:
         harness = Path(folder, "frames.html")
         harness.write_text(FRAMES % "".join(frames), encoding="utf-8")
-        flags = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--allow-file-access-from-files",
-            "--dump-dom",
-        ]
-        command = [BROWSER, *flags, f"--user-data-dir={folder}/profile", harness.as_uri()]
+        command = [BROWSER, *FLAGS, f"--user-data-dir={folder}/profile", harness.as_uri()]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
-    found = json.loads(
-        unescape(re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)[1])
-    )
-    if len(found) != len(frames):
-        raise RuntimeError(f"{len(found)} of {len(frames)} pages were measured")
-    return [(page, width, excess) for page, width, excess in found if excess > 0]
+    text = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)[1]
+    return json.loads(unescape(text))
 
 
 if __name__ == "__main__":
     if BROWSER is None:
         print("no Chromium or Chrome on the path: the width of the pages is not checked")
         sys.exit()
-    lost = overflowing(Path(sys.argv[1]))
-    sys.exit(
-        "\n".join(
-            f"{page}: {excess} pixels too wide in a window of {width}"
-            for page, width, excess in lost
-        )
-        or None
-    )
+    sys.exit("\n".join(overflowing(Path(sys.argv[1]))) or None)

@@ -6,21 +6,43 @@ reads the same notation.
 """
 
 import re
+from html import unescape
+from xml.etree import ElementTree
 
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.errors import ExtensionError
 
+NAMESPACE = "http://www.w3.org/1998/Math/MathML"
+ACCENTS = "ˉˆ~˙"  # of \\bar, \\hat, \\tilde, \\dot
+ENTITY = re.compile(r"&(?!lt;|gt;|amp;)\w+;")  # of HTML, unknown to XML
 TAG = re.compile(r"\\tag\{(\d+a?b?)\}")
 
 
 def converted(tex, as_block):
     """MathML of an equation; one that cannot be converted stops the build."""
     try:
-        return tex2mathml(tex, as_block=as_block)
+        return with_indices_beside(tex2mathml(tex, as_block=as_block))
     except MathError as error:
         raise ExtensionError(f"equation {tex!r}: {error}") from error
+
+
+def with_indices_beside(mathml):
+    r"""MathML in which the index of an accented letter, `{\bar p}_i`, stands beside it.
+
+    docutils writes it below the letter, as it does under a sum.
+    """
+    ElementTree.register_namespace("", NAMESPACE)
+    root = ElementTree.fromstring(ENTITY.sub(lambda found: unescape(found[0]), mathml))
+    for element in root.iter(f"{{{NAMESPACE}}}munderover"):
+        letter, index, above = element
+        if (above.text or "").strip() in ACCENTS and above.text:
+            accented = ElementTree.Element(f"{{{NAMESPACE}}}mover", accent="true")
+            accented.extend([letter, above])
+            element.tag = f"{{{NAMESPACE}}}msub"
+            element[:] = [accented, index]
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def inline(translator, node):

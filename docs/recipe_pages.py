@@ -1,96 +1,109 @@
-"""A page for each recipe: what it asks, what it prints, its picture, its code.
+"""The gallery: a page for each program in recipes/, with what it asks, what it prints, its picture
+and its code.
 
-The recipes are programs with options, some of which take an hour with the predictions they need. So
-the site runs one that takes a minute, and shows of the others the output and picture that
-docs/output/ and docs/ keep; recipes with the option --docs write tables into docs/evidence.md
-instead.
+Most recipes take minutes with the predictions they need, so the site shows the output and the
+picture that docs/output/ and docs/ keep; recipes with the option --docs write tables into
+docs/evidence.md instead.
 """
 
 import ast
-import subprocess
-import sys
-from pathlib import Path
+from html import escape
 
-# Listed last.
-HELPERS = {
-    "comparison.py",
-    "goals.py",
-    "imputation.py",
-    "peers.py",
-    "real_sets.py",
-    "scenarios.py",
-    "scoring.py",
+FIRST = "quickstart"
+FULL_WIDTH = "---\nhtml_theme.sidebar_secondary.remove: true\n---\n"  # for programs and output
+PARTS = {
+    "recipes": "Programs to run, read and change. Each opens with its question, and has its output and its picture.",
+    "studies": "What stands behind the figures of [the evidence](../evidence.md); each takes from minutes to hours.",
+    "internals": "Modules that the programs share: data, peers, imputations, scores and tables.",
 }
 
 
-def write(docs, run):
-    """Write recipes/index.md and recipes/NAME.md below `docs`; `run` is the recipe to execute.
+def write(docs):
+    """Write recipes/index.md and recipes/NAME.md below `docs`.
 
     Parameters
     ----------
     docs : Path
-    run : str
-        File name of a recipe with the option --picture.
     """
     pages = docs / "recipes"
     pages.mkdir(exist_ok=True)
-    sources = sorted(
-        (docs.parent / "recipes").glob("*.py"), key=lambda path: (path.name in HELPERS, path.name)
-    )
-    for source in sources:
-        output, picture = docs / "output" / f"{source.stem}.txt", docs / f"{source.stem}.png"
-        if source.name == run:
-            output, picture = execute(source, pages)
-        (pages / f"{source.stem}.md").write_text(page(source, output, picture), encoding="utf-8")
-    names = "\n".join(source.stem for source in sources)
-    rows = "\n".join(f"| [{s.name}]({s.stem}.md) | {question(s)} |" for s in sources)
-    text = f"# Recipes\n\n| program | question |\n|---|---|\n{rows}\n\n```{{toctree}}\n:hidden:\n\n{names}\n```\n"
-    (pages / "index.md").write_text(text, encoding="utf-8")
+    recipes = [Recipe(docs, path) for path in sorted((docs.parent / "recipes").glob("*.py"))]
+    recipes.sort(key=lambda recipe: (recipe.name != FIRST, not recipe.picture.exists()))
+    for recipe in recipes:
+        (pages / f"{recipe.name}.md").write_text(recipe.page(), encoding="utf-8")
+    (pages / "index.md").write_text(gallery(recipes), encoding="utf-8")
 
 
-def execute(source, pages):
-    """Run a recipe; the files with its output and its picture."""
-    output, picture = pages / f"{source.stem}.txt", pages / f"{source.stem}.png"
-    done = subprocess.run(
-        [sys.executable, source, "--picture", picture],
-        cwd=source.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{source.name} failed:\n{done.stderr}")
-    lines = [line for line in done.stdout.splitlines() if not line.startswith("picture:")]
-    output.write_text("\n".join(lines), encoding="utf-8")
-    return output, picture
+class Recipe:
+    """One program, and what the documentation keeps of it.
+
+    Parameters
+    ----------
+    docs, path : Path
+    """
+
+    def __init__(self, docs, path):
+        self.name, self.code = path.stem, path.read_text(encoding="utf-8")
+        first, _, rest = ast.get_docstring(ast.parse(self.code)).partition("\n\n")
+        question, mark, answer = " ".join(first.split()).partition("?")
+        self.title, self.text = question + mark, f"{answer.strip()}\n\n{rest}".strip()
+        self.picture = docs / f"{self.name}.png"
+        kept = docs / "output" / f"{self.name}.txt"
+        self.output = kept.read_text(encoding="utf-8").strip("\n") if kept.exists() else ""
+
+    @property
+    def part(self):
+        """The part of the gallery that it belongs to."""
+        if "?" not in self.title:
+            return "internals"
+        return "studies" if 'add_argument("--docs"' in self.code else "recipes"
+
+    def page(self):
+        """Markdown of its page."""
+        parts = [f"{FULL_WIDTH}\n# {self.title}"]
+        if self.picture.exists():
+            parts.append(f"![Picture that {self.name}.py draws](../{self.picture.name})")
+        parts.append(self.text)
+        if "__main__" in self.code:
+            parts.append(f"```bash\npython recipes/{self.name}.py --help\n```")
+        if self.output:
+            parts.append(f"## What it prints\n\n```text\n{self.output}\n```")
+        elif self.part == "studies":
+            parts.append("## What it prints\n\nTables of [the evidence](../evidence.md).")
+        parts.append(
+            f"## recipes/{self.name}.py\n\n"
+            f"```{{literalinclude}} ../../recipes/{self.name}.py\n:language: python\n```"
+        )
+        return "\n\n".join(parts) + "\n"
+
+    def card(self):
+        """Its card, with its picture or the beginning of its output."""
+        lines = [f":::{{grid-item-card}} {self.title}", f":link: {self.name}", ":link-type: doc"]
+        if self.picture.exists():
+            lines.append(f":img-top: ../{self.picture.name}")
+        elif self.output:
+            start = "\n".join(self.output.split("\n")[:14])
+            lines += ["", f"```{{raw}} html\n<pre>{escape(start)}</pre>\n```"]
+        return "\n".join([*lines, "", f"`{self.name}.py`", ":::"])
 
 
-def page(source, output, picture):
-    """Markdown of one recipe."""
-    code = source.read_text(encoding="utf-8")
-    title, _, rest = ast.get_docstring(ast.parse(code)).partition("\n\n")
-    parts = [f"# {source.name}", f"**{' '.join(title.split())}**", rest]
-    if "__main__" in code:
-        parts.append(f"    python recipes/{source.name} --help")
-    if output.exists():
-        text = output.read_text(encoding="utf-8").strip("\n")
-        parts += ["## What it prints", f"```text\n{text}\n```"]
-    elif 'add_argument("--docs"' in code:
-        parts += ["## What it prints", "Tables of [the evidence](../evidence.md)."]
-    if picture.exists():
-        place = picture.name if picture.parent.name == "recipes" else f"../{picture.name}"
-        parts.append(f"![Picture that {source.name} draws]({place})")
-    parts += [
-        "## The program",
-        f"```{{literalinclude}} ../../recipes/{source.name}\n:language: python\n```",
-    ]
-    return "\n\n".join(parts) + "\n"
+def gallery(recipes):
+    """Markdown of the page of all recipes.
 
-
-def question(source):
-    """First paragraph of the docstring on one line."""
-    return " ".join(
-        ast.get_docstring(ast.parse(Path(source).read_text(encoding="utf-8")))
-        .partition("\n\n")[0]
-        .split()
-    )
+    Parameters
+    ----------
+    recipes : list of Recipe
+    """
+    sections = [f"{FULL_WIDTH}\n# Recipes", PARTS["recipes"]]
+    for part, text in PARTS.items():
+        found = [recipe for recipe in recipes if recipe.part == part]
+        if part == "recipes":
+            cards = "\n\n".join(recipe.card() for recipe in found)
+            sections.append(f"::::{{grid}} 1 2 2 3\n:gutter: 3\n\n{cards}\n\n::::")
+        else:
+            rows = "\n".join(
+                f"- [{recipe.title}]({recipe.name}.md) `{recipe.name}.py`" for recipe in found
+            )
+            sections.append(f"## {part.capitalize()}\n\n{text}\n\n{rows}")
+    names = "\n".join(recipe.name for recipe in recipes)
+    return "\n\n".join([*sections, f"```{{toctree}}\n:hidden:\n\n{names}\n```"]) + "\n"

@@ -97,7 +97,8 @@ class ReliabilityDisplay:
             See `sklearn.calibration.calibration_curve`.
         """
         y = np.asarray(y)
-        if not np.isin(y, [0, 1]).all():
+        # As objects: numpy 1 warns where text is compared with numbers.
+        if not np.isin(y.astype(object), [0, 1]).all():
             raise ValueError(
                 "y holds values other than True, False, 1 and 0: pass where the rows are of the "
                 "class, such as y == 'fraud'."
