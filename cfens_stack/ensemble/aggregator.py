@@ -217,15 +217,17 @@ def fit_path(start, sums, M, t, prior):
     costs: dict[int, float] = {}
     middle = len(STRENGTHS) // 2
     for k in sorted(range(len(STRENGTHS)), key=lambda k: abs(k - middle)):
-        theta, loss = start, None
+        theta = start
         if fits:
-            near = min(fits, key=lambda j: abs(j - k))
-            theta, loss, best = fits[near][0], fits[near][-1], min(costs.values())
-            if costs[near] > best + LOOKED_AT:
-                model = minimise_model(theta, loss, **prior.penalty(STRENGTHS[k]))
-                if prior.evidence_cost(model, STRENGTHS[k]) > best + RULED_OUT:
-                    continue
-        fits[k] = prior.fit(theta, STRENGTHS[k], sums, M, t, loss)
+            near, *further = sorted(fits, key=lambda j: abs(j - k))[:2]
+            other = (fits[further[0]][0], fits[further[0]][-1]) if further else None
+            model = minimise_model(
+                fits[near][0], fits[near][-1], other, **prior.penalty(STRENGTHS[k])
+            )
+            if prior.evidence_cost(model, STRENGTHS[k]) > min(costs.values()) + RULED_OUT:
+                continue
+            theta = model[0]
+        fits[k] = prior.fit(theta, STRENGTHS[k], sums, M, t)
         costs[k] = prior.evidence_cost(fits[k], STRENGTHS[k])
     order = np.array(sorted(fits))
     shares = np.exp(min(costs.values()) - np.array([costs[k] for k in order]))

@@ -7,7 +7,7 @@ The rows are seen only through `losses.loss_sums`, so that they may be anywhere;
 from functools import partial
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dposv
 
 from cfens_stack.ensemble.losses import TINY, loss_sums
 
@@ -17,6 +17,7 @@ MODEL_TOLERANCE = 1e-11  # below it the Newton model errs by less than DECREMENT
 # Of the objective: a line search that asks for less would halve its steps to nothing.
 ROUNDING = 1e-14
 NEAR_BOUND = 1e-4
+LONGEST = 1.5  # times the step before: farther ahead a Hessian's change says nothing
 
 
 def supervision(theta, Y, M, t, y, s, gamma, w0, strength, copies=1.0):
@@ -76,10 +77,28 @@ def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None, copies=
     return descend(theta, evaluate, evaluate(theta) if loss is None else loss, **options)
 
 
-def minimise_model(theta, loss, **options):
+def minimise_model(theta, loss, other=None, **options):
     """`minimise` without a pass: of the quadratic that has this loss, gradient and Hessian at
     theta.
+
+    Parameters
+    ----------
+    other : tuple, default=None
+        A theta and its `loss`, from another strength. Minimisers lie on a path, so the Hessian
+        changes along the next step as it did between these two: half of the change enters the
+        gradient, as at the middle of the step (the trapezoidal rule).
     """
+    model = _minimise_quadratic(theta, loss, options)
+    if other is None:
+        return model
+    value, gradient, hessian = loss
+    step, last, change = model[0] - theta, theta - other[0], hessian - other[1][2]
+    length = last @ hessian @ last
+    share = np.clip(step @ hessian @ last / length, 0.0, LONGEST) if length > 0 else 0.0
+    return _minimise_quadratic(theta, (value, gradient, hessian + 0.5 * share * change), options)
+
+
+def _minimise_quadratic(theta, loss, options):
     return descend(theta, lambda trial: _modelled(loss, trial - theta), loss, **options)
 
 
@@ -144,9 +163,9 @@ def _modelled(loss, step):
 
 def scores_matrix(theta, M, t):
     """V (d + 1, S): scores are Y V."""
-    V = np.zeros((M.shape[1], t[-1] + 1))
-    np.add.at(V.T, t, theta[:, None] * M)
-    return V
+    if t[-1] == 0:
+        return (theta @ M)[:, None]
+    return np.stack([theta[t == k] @ M[t == k] for k in range(t[-1] + 1)], axis=1)
 
 
 def mean_loss(theta, sums, M, t):
@@ -154,6 +173,8 @@ def mean_loss(theta, sums, M, t):
     S = t[-1] + 1
     value, slopes, curvatures, mass = sums(scores_matrix(theta, M, t))
     slopes, curvatures = slopes / mass, curvatures / mass
+    if S == 1:
+        return value / mass, M @ slopes[:, 0], M @ curvatures[0, 0] @ M.T
     hessian = np.zeros((len(theta), len(theta)))
     for k in range(S):
         for l in range(k, S):
@@ -182,9 +203,9 @@ def _newton_step(gradient, hessian):
     """Newton step; where the focal loss makes (2) concave, with the concave directions turned
     round.
     """
-    try:
-        return -cho_solve(cho_factor(hessian), gradient)
-    except LinAlgError:
-        values, vectors = np.linalg.eigh(hessian)
-        values = np.maximum(np.abs(values), 1e-10 * np.abs(values).max() + TINY)
-        return -vectors @ ((vectors.T @ gradient) / values)
+    _, step, failed = dposv(hessian, -gradient)
+    if not failed:
+        return step
+    values, vectors = np.linalg.eigh(hessian)
+    values = np.maximum(np.abs(values), 1e-10 * np.abs(values).max() + TINY)
+    return -vectors @ ((vectors.T @ gradient) / values)
