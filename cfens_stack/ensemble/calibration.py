@@ -18,16 +18,18 @@ from functools import partial
 
 import numpy as np
 
-from cfens_stack.kernels.blocks import BLOCK_ROWS, blocks, weighted_total
+from cfens_stack.ensemble.engines import in_memory
+from cfens_stack.kernels.blocks import BLOCK_ROWS, blocks
 from cfens_stack.kernels.logistic import column_sums, is_compiled
 
 MAX_ITER = 100
 OPPOSITE = -3.09  # standard errors: p = .001, one-sided
 # Rows that the start is taken from: it saves two or three passes over all of them.
-START_ROWS = 4096
+FEWEST_START_ROWS, MOST_START_ROWS, START_SHARE = 8192, 65536, 8
 # Nats, of which chance moves about one: Newton's last step goes far below it.
 DECREMENT_TOLERANCE = 1e-4
-ROUNDING = 1e-12
+HALVED = 0.5
+PRIOR_CURVATURE = np.array([[1.0], [0.0], [1.0]])  # aa, ab, bb
 
 
 def calibration_slopes(cells, unit):
@@ -36,8 +38,8 @@ def calibration_slopes(cells, unit):
     Parameters
     ----------
     cells : Partitions of (Z, observed, targets, v)
-        Of the labelled rows: centred predictions, whether observed, whether the row is of the
-        column's class, each (n, q), and weights (n,).
+        Of the labelled rows: centred predictions, whether observed (None: all are), whether the row
+        is of the column's class, each (n, q), and weights (n,).
     unit : float
         Log-odds for a unit of Z, for a calibrated model.
 
@@ -48,42 +50,42 @@ def calibration_slopes(cells, unit):
     opposite : ndarray of bool, shape (q,)
         Columns that do so significantly: their own minimiser is below 0 with p < .001.
     """
-    mass, total, n = cells.sum(class_sums)
+    mass, seen, products, total, n = cells.sum(target_sums)
     b0 = base_log_odds(mass, total)
-
-    def sums(a, b, step=1):
-        return cells.sum(partial(slope_sums, a=a, b=b, unit=unit, step=step))
-
-    step = int(n) // START_ROWS
-    start = minimiser(partial(sums, step=step), b0) if step > 1 else None
-    theta = minimiser(sums, b0, start)
+    derivatives = partial(slope_derivatives, cells, np.stack([unit * products, seen]), unit)
+    step = int(n) // int(np.clip(n / START_SHARE, FEWEST_START_ROWS, MOST_START_ROWS))
+    start = None
+    if step > 1:
+        sample = in_memory(joined(cells.gather(partial(every, step=step))))
+        _, seen, products, *_ = sample.sum(target_sums)
+        targets = np.stack([unit * products, seen])
+        start = minimiser(partial(slope_derivatives, sample, targets, unit), b0)
+    theta = minimiser(derivatives, b0, start)
     # The problem is convex: where its minimiser is negative, the one over a >= 0 is 0.
-    return np.maximum(theta[0], 0.0), is_opposite(theta, sums)
+    return np.maximum(theta[0], 0.0), is_opposite(theta, derivatives)
 
 
-def is_opposite(theta, sums):
+def is_opposite(theta, derivatives):
     """Columns whose slope is below 0 by more than its standard error explains: (q,)."""
-    if not (theta[0] < 0).any():
-        return np.zeros(theta.shape[1], dtype=bool)
-    aa, ab, bb = sums(*theta)[2] + np.array([[1.0], [0.0], [1.0]])  # the prior's curvature is I
-    return theta[0] * np.sqrt(aa - ab**2 / bb) < OPPOSITE
+    negative = np.flatnonzero(theta[0] < 0)
+    opposite = np.zeros(theta.shape[1], dtype=bool)
+    if len(negative):
+        aa, ab, bb = derivatives(*theta[:, negative], negative)[1] + PRIOR_CURVATURE
+        opposite[negative] = theta[0, negative] * np.sqrt(aa - ab**2 / bb) < OPPOSITE
+    return opposite
 
 
-def class_sums(cells):
-    """`target_sums` of one partition, and its number of rows."""
-    _, _, targets, v = cells
-    return *target_sums(targets, v), len(v)
+def slope_derivatives(cells, targets, unit, a, b, columns):
+    """Gradient (2, k) and Hessian (3, k), aa, ab and bb, of the cross-entropy of some columns at
+    their a and b, (k,).
 
-
-def slope_sums(cells, a, b, unit, step):
-    """`logistic_sums` of every step-th row of one partition."""
-    Z, observed, targets, v = cells if step == 1 else (values[::step] for values in cells)
-    return logistic_sums(a, b, Z, observed, targets, v, unit)
-
-
-def target_sums(targets, v):
-    """Weight of each column's class, and of all rows: ndarray of shape (q,), float."""
-    return weighted_total(v, lambda targets: targets, targets), v.sum()
+    targets (2, q) is the part of the gradient that the labels make, which does not depend on a and
+    b: sum_i v_i t_iu (x_iu, 1).
+    """
+    (sums,) = cells.sum(partial(slope_sums, a=unit * a, b=b, columns=columns))
+    p, pz, pq, pqz, pqzz = sums
+    gradient = np.stack([unit * pz, p]) - targets[:, columns]
+    return gradient, np.stack([unit**2 * pqzz, unit * pqz, pq])
 
 
 def base_log_odds(mass, total):
@@ -91,63 +93,31 @@ def base_log_odds(mass, total):
     return np.log(mass / (total - mass))
 
 
-def logistic_sums(a, b, Z, observed, targets, v, unit):
-    """Cross-entropy of each column at (a, b), its gradient (2, q) and Hessian (3, q), aa, ab and
-    bb: sums over rows.
-    """
-    if is_compiled(len(Z)):
-        loss, gradient, hessian = column_sums(unit * a, b, Z, observed, targets, v)
-        # The kernel's slope is that of unit * a.
-        return loss, gradient * [[unit], [1.0]], hessian * [[unit**2], [unit], [1.0]]
-    loss, gradient, hessian = np.zeros(len(a)), np.zeros((2, len(a))), np.zeros((3, len(a)))
-    # New arrays in each block would cost more than what is done in them.
-    room = np.empty((6, min(BLOCK_ROWS, len(Z)), len(a)))
-    ones = np.ones(len(Z))
-    for rows in blocks(len(Z)):
-        weight, x, u, p, curvature, spare = room[:, : rows.stop - rows.start]
-        np.multiply(v[rows, None], observed[rows], out=weight)
-        np.multiply(Z[rows], unit, out=x)
-        np.multiply(a, x, out=u)
-        u += b
-        tail = np.exp(np.negative(np.abs(u, out=p), out=p), out=p)
-        log_loss = np.log1p(tail, out=spare)
-        log_loss += np.maximum(u, 0.0, out=curvature)
-        log_loss -= np.multiply(targets[rows], u, out=curvature)
-        loss += np.einsum("iu,iu->u", weight, log_loss)
-        larger = np.reciprocal(np.add(tail, 1.0, out=spare), out=spare)
-        p *= larger
-        np.multiply(p, larger, out=curvature)
-        larger -= 0.5
-        np.copysign(larger, u, out=p)  # several times faster than a choice by mask
-        p += 0.5
-        p -= targets[rows]
-        slope = np.multiply(p, weight, out=p)
-        gradient += np.einsum("iu,iu->u", slope, x), ones[rows] @ slope
-        curvature *= weight
-        tilted = np.multiply(curvature, x, out=spare)
-        hessian += np.einsum("iu,iu->u", tilted, x), ones[rows] @ tilted, ones[rows] @ curvature
-    return loss, gradient, hessian
+def minimiser(derivatives, b0, start=None):
+    """(a, b) by Newton steps in all columns at once, halved in those that they take too far: (2, q).
 
-
-def minimiser(sums, b0, start=None):
-    """(a, b) by Newton steps in all columns at once, halved in those where the objective rises: (2,
-    q).
+    Columns that have converged take no part in later passes. A step is taken if the slope along it
+    has not turned into half of what it was uphill; the function is convex, so its value is not
+    needed.
     """
     prior = np.stack([np.ones_like(b0), b0])
-    theta, step = prior if start is None else start, np.zeros_like(prior)
-    lowest = np.full(len(b0), np.inf)
+    theta, step = (prior if start is None else start).copy(), np.zeros_like(prior)
+    before = np.full(len(b0), np.inf)  # decrease along the last step that was taken
+    left = np.arange(len(b0))
     for _ in range(MAX_ITER):
-        trial = theta + step
-        loss, gradient, hessian = sums(*trial)
-        value = loss + 0.5 * np.sum((trial - prior) ** 2, axis=0)
-        gradient = gradient + trial - prior
-        newton, decrement = _newton_steps(gradient, hessian + np.array([[1.0], [0.0], [1.0]]))
-        better = value <= lowest + ROUNDING * np.abs(value)
-        theta, lowest = np.where(better, trial, theta), np.where(better, value, lowest)
-        step = np.where(better, newton, 0.5 * step)
-        if np.all(better & (decrement <= DECREMENT_TOLERANCE)):
-            return theta + step
-    return theta
+        trial = theta[:, left] + step[:, left]
+        gradient, hessian = derivatives(*trial, left)
+        gradient = gradient + trial - prior[:, left]
+        newton, decrement = _newton_steps(gradient, hessian + PRIOR_CURVATURE)
+        better = np.sum(gradient * step[:, left], axis=0) <= HALVED * before[left]
+        theta[:, left] = np.where(better, trial, theta[:, left])
+        step[:, left] = np.where(better, newton, 0.5 * step[:, left])
+        before[left] = np.where(better, decrement, 0.5 * before[left])
+        left = left[~(better & (decrement <= DECREMENT_TOLERANCE))]
+        if not len(left):
+            break
+    step[:, left] = 0.0
+    return theta + step
 
 
 def _newton_steps(gradient, hessian):
@@ -159,3 +129,77 @@ def _newton_steps(gradient, hessian):
         aa * bb - ab**2
     )
     return step, -np.sum(step * gradient, axis=0)
+
+
+# Steps on the rows of one partition.
+
+
+def target_sums(cells):
+    """Weight of each column's class; of it in observed cells; there, sum of v Z; weight and number of
+    the rows.
+    """
+    Z, observed, targets, v = cells
+    mass, seen, products = np.zeros((3, Z.shape[1]))
+    for rows in blocks(len(Z)):
+        weight = v[rows, None] * targets[rows]
+        mass += weight.sum(axis=0)
+        if observed is not None:
+            weight *= observed[rows]
+        seen += weight.sum(axis=0)
+        products += np.einsum("iu,iu->u", weight, Z[rows])
+    return mass, seen, products, v.sum(), len(v)
+
+
+def every(cells, step):
+    """Every step-th row."""
+    Z, observed, targets, v = cells
+    observed = np.ones(Z[::step].shape, dtype=bool) if observed is None else observed[::step]
+    return Z[::step], observed, targets[::step], v[::step]
+
+
+def joined(parts):
+    """Cells of several partitions as those of one."""
+    Z, observed, targets, v = map(np.concatenate, zip(*parts, strict=True))
+    return Z, None if observed.all() else observed, targets, v
+
+
+def slope_sums(cells, a, b, columns):
+    """`sigmoid_sums` of some columns of one partition."""
+    Z, observed, _, v = cells
+    if len(columns) < Z.shape[1]:
+        Z, observed = Z[:, columns], None if observed is None else observed[:, columns]
+    return (sigmoid_sums(a, b, Z, observed, v),)
+
+
+def sigmoid_sums(a, b, Z, observed, v):
+    """What Newton steps are made of: over the observed cells of each column, with p_iu = sigmoid(a_u
+    z_iu + b_u) and q = 1 - p, sums of v_i times p, p z, p q, p q z and p q z^2. Shape (5, q).
+    """
+    if is_compiled(len(Z)):
+        return column_sums(a, b, Z, observed, v)
+    sums = np.zeros((5, len(a)))
+    # New arrays in each block would cost more than what is done in them.
+    room = np.empty((4, min(BLOCK_ROWS, len(Z)), len(a)))
+    for rows in blocks(len(Z)):
+        u, p, curvature, spare = room[:, : rows.stop - rows.start]
+        z, v_b = Z[rows], v[rows]
+        np.multiply(a, z, out=u)
+        u += b
+        tail = np.exp(np.negative(np.abs(u, out=p), out=p), out=p)
+        larger = np.reciprocal(np.add(tail, 1.0, out=spare), out=spare)
+        p *= larger
+        np.multiply(p, larger, out=curvature)
+        larger -= 0.5
+        np.copysign(larger, u, out=p)  # several times faster than a choice by mask
+        p += 0.5
+        if observed is not None:
+            p *= observed[rows]
+            curvature *= observed[rows]
+        sums[0] += v_b @ p
+        sums[1] += v_b @ np.multiply(p, z, out=spare)
+        sums[2] += v_b @ curvature
+        curvature *= z
+        sums[3] += v_b @ curvature
+        curvature *= z
+        sums[4] += v_b @ curvature
+    return sums

@@ -271,9 +271,12 @@ def centre(rows, encoder):
 
 
 def slope_cells(rows, layout):
-    """What the slopes are learnt from: Z, where observed, whether of the column's class, weights."""
+    """What the slopes are learnt from: Z, where observed (None: everywhere), whether of the column's
+    class, weights.
+    """
     rows = rows.labelled()
-    return rows.Z, np.isfinite(rows.R), layout.targets(rows.y), rows.v
+    observed = np.isfinite(rows.R)
+    return rows.Z, None if observed.all() else observed, layout.targets(rows.y), rows.v
 
 
 def confidence_sums(rows):

@@ -37,23 +37,24 @@ def joint_sums(Y, V, y, s):
     return _total(chunk_sums, len(Y))
 
 
-def column_sums(a, b, Z, observed, targets, v):
-    """Loss (q,), gradient (2, q) and Hessian (3, q) of each column's own regression on its observed
-    cells: sum_i v_i CE(sigmoid(a_u z_iu + b_u), t_iu).
+def column_sums(a, b, Z, observed, v):
+    """Sums (5, q) of v_i times p, p z, p (1 - p), p (1 - p) z and p (1 - p) z^2 over the observed
+    cells of each column, with p_iu = sigmoid(a_u z_iu + b_u); observed None: all.
     """
     _, columns = _numba_kernel().passes()
     q = Z.shape[1]
     a, b = (np.ascontiguousarray(part, dtype=np.float64) for part in (a, b))
+    everything = np.ones((0, q), dtype=bool)
 
     def chunk_sums(rows):
-        sums = np.zeros(q), np.zeros((2, q)), np.zeros((3, q))
-        masks = (_contiguous(mask[rows], bool) for mask in (observed, targets))
+        sums = np.zeros((5, q))
+        seen = everything if observed is None else _contiguous(observed[rows], bool)
         columns(
-            _contiguous(Z[rows], np.float64), *masks, _contiguous(v[rows], np.float64), a, b, *sums
+            _contiguous(Z[rows], np.float64), seen, _contiguous(v[rows], np.float64), a, b, sums
         )
-        return sums
+        return (sums,)
 
-    return _total(chunk_sums, len(Z))
+    return _total(chunk_sums, len(Z))[0]
 
 
 def _total(chunk_sums, n):

@@ -2,7 +2,7 @@
 
 One pass over the rows each: `joint_sums` for one regression on all columns (the aggregator),
 `column_sums` for one regression per column (calibration slopes). Their twins in numpy are
-`ensemble.losses.loss_sums` and `ensemble.calibration.logistic_sums`. No function holds Python's
+`ensemble.losses.loss_sums` and `ensemble.calibration.sigmoid_sums`. No function holds Python's
 lock.
 
 Exponential and logarithm are written out, because calls of the C library keep a loop from using
@@ -33,37 +33,43 @@ SUMS: dict[str, Any] = OPTIONS | {"fastmath": {"contract", "nsz", "arcp", "reass
 
 
 @njit(**EXACT)
-def _sigmoid(u, p, curvature, loss, shifted):
-    """Write p = sigmoid(u), p (1 - p) and log(1 + exp(u)), all (N,); shifted (N,) is room.
+def _sigmoid(u, p, curvature, tail, shifted):
+    """Write p = sigmoid(u), p (1 - p) and exp(-|u|), all (N,); shifted (N,) is room.
 
     In several loops, because the compiler gives up on one with many arrays that might overlap.
     """
-    bits, power = shifted.view(np.int64), loss.view(np.int64)
+    bits, power = shifted.view(np.int64), tail.view(np.int64)
     for i in range(len(u)):
         shifted[i] = max(-abs(u[i]), LOWEST) * LOG2_E + SHIFT
     for i in range(len(u)):
         power[i] = (bits[i] + 1023) << 52  # the bits of 2^k
-    for i in range(len(u)):  # exp(-|u|)
+    for i in range(len(u)):
         k = shifted[i] - SHIFT
         r = (max(-abs(u[i]), LOWEST) - k * LN2_HIGH) - k * LN2_LOW
-        e = 1.0 + r * (1.0 / 11.0)
-        e = 1.0 + r * e * (1.0 / 10.0)
-        e = 1.0 + r * e * (1.0 / 9.0)
-        e = 1.0 + r * e * (1.0 / 8.0)
-        e = 1.0 + r * e * (1.0 / 7.0)
-        e = 1.0 + r * e * (1.0 / 6.0)
-        e = 1.0 + r * e * (1.0 / 5.0)
-        e = 1.0 + r * e * (1.0 / 4.0)
-        e = 1.0 + r * e * (1.0 / 3.0)
-        e = 1.0 + r * e * (1.0 / 2.0)
-        loss[i] *= 1.0 + r * e
+        series = 1.0 / 39916800.0
+        series = series * r + 1.0 / 3628800.0
+        series = series * r + 1.0 / 362880.0
+        series = series * r + 1.0 / 40320.0
+        series = series * r + 1.0 / 5040.0
+        series = series * r + 1.0 / 720.0
+        series = series * r + 1.0 / 120.0
+        series = series * r + 1.0 / 24.0
+        series = series * r + 1.0 / 6.0
+        series = series * r + 0.5
+        series = series * r + 1.0
+        tail[i] *= 1.0 + r * series
     for i in range(len(u)):
-        larger = 1.0 / (1.0 + loss[i])
-        smaller = loss[i] * larger
+        larger = 1.0 / (1.0 + tail[i])
+        smaller = tail[i] * larger
         p[i] = larger if u[i] > 0.0 else smaller
         curvature[i] = larger * smaller
+
+
+@njit(**EXACT)
+def _log_loss(u, tail):
+    """exp(-|u|) becomes log(1 + exp(u))."""
     for i in range(len(u)):
-        f = loss[i] / (2.0 + loss[i])
+        f = tail[i] / (2.0 + tail[i])
         g = f * f
         series = 1.0 / 21.0 + g * (1.0 / 23.0)
         series = 1.0 / 19.0 + g * series
@@ -75,7 +81,7 @@ def _sigmoid(u, p, curvature, loss, shifted):
         series = 1.0 / 7.0 + g * series
         series = 1.0 / 5.0 + g * series
         series = 1.0 / 3.0 + g * series
-        loss[i] = max(u[i], 0.0) + 2.0 * f * (1.0 + g * series)
+        tail[i] = max(u[i], 0.0) + 2.0 * f * (1.0 + g * series)
 
 
 def joint_sums(Y, V, y, s, slopes, hessian):
@@ -91,6 +97,7 @@ def joint_sums(Y, V, y, s, slopes, hessian):
         rows = Y[start : start + size]
         u[:size] = np.dot(rows, V)
         _sigmoid(u[:size], p[:size], curvature[:size], loss[:size], room[:size])
+        _log_loss(u[:size], loss[:size])
         for i in range(size):
             weight, label = s[start + i], y[start + i]
             value += weight * (loss[i] - label * u[i])
@@ -104,48 +111,44 @@ def joint_sums(Y, V, y, s, slopes, hessian):
     return value
 
 
-def column_sums(Z, observed, targets, v, a, b, loss, gradient, hessian):
-    """Add what rows contribute to loss (q,), gradient (2, q) and Hessian (3, q), aa, ab and bb, of
-    sum_i v_i (log(1 + exp(u_iu)) - t_iu u_iu) over observed cells, u = a z + b.
+def column_sums(Z, observed, v, a, b, sums):
+    """Add sum_i v_i (p, p z, p q, p q z, p q z^2) of each column to sums (5, q), with p =
+    sigmoid(a z + b), q = 1 - p.
+
+    Over observed cells, or over all where observed has no rows.
     """
     n, q = Z.shape
     rows = max(1, BLOCK_CELLS // q)
     u, p, curvature = np.empty((rows, q)), np.empty((rows, q)), np.empty((rows, q))
-    log_loss, room = np.empty((rows, q)), np.empty((rows, q))
+    tail, room = np.empty((rows, q)), np.empty((rows, q))
     for start in range(0, n, rows):
         size = min(rows, n - start)
+        Z_b, v_b = Z[start : start + size], v[start : start + size]
         for i in range(size):
             for j in range(q):
-                u[i, j] = a[j] * Z[start + i, j] + b[j]
-        _sigmoid(
-            u[:size].reshape(-1),
-            p[:size].reshape(-1),
-            curvature[:size].reshape(-1),
-            log_loss[:size].reshape(-1),
-            room[:size].reshape(-1),
-        )
-        for i in range(size):
-            weight = v[start + i]
-            for j in range(q):
-                target = 1.0 if targets[start + i, j] else 0.0
-                log_loss[i, j] -= target * u[i, j]
-                p[i, j] -= target
-            for j in range(q):
-                cell = weight if observed[start + i, j] else 0.0
-                log_loss[i, j] *= cell
-                p[i, j] *= cell
-                curvature[i, j] *= cell
-            for j in range(q):
-                gradient[0, j] += p[i, j] * Z[start + i, j]
-            for j in range(q):
-                room[i, j] = curvature[i, j] * Z[start + i, j]
-            for j in range(q):
-                hessian[0, j] += room[i, j] * Z[start + i, j]
-        ones = np.ones(size)
-        loss += np.dot(ones, log_loss[:size])
-        gradient[1] += np.dot(ones, p[:size])
-        hessian[1] += np.dot(ones, room[:size])
-        hessian[2] += np.dot(ones, curvature[:size])
+                u[i, j] = a[j] * Z_b[i, j] + b[j]
+        # Flat, so that vectors fill up however few the columns are.
+        z, u_b, p_b = Z_b.reshape(-1), u[:size].reshape(-1), p[:size].reshape(-1)
+        curvature_b, tail_b = curvature[:size].reshape(-1), tail[:size].reshape(-1)
+        room_b = room[:size].reshape(-1)
+        _sigmoid(u_b, p_b, curvature_b, tail_b, room_b)
+        if len(observed):
+            seen = observed[start : start + size].reshape(-1)
+            for k in range(len(z)):
+                cell = 1.0 if seen[k] else 0.0
+                p_b[k] *= cell
+                curvature_b[k] *= cell
+        for k in range(len(z)):
+            u_b[k] = p_b[k] * z[k]
+        for k in range(len(z)):
+            tail_b[k] = curvature_b[k] * z[k]
+        for k in range(len(z)):
+            room_b[k] = tail_b[k] * z[k]
+        sums[0] += np.dot(v_b, p[:size])
+        sums[1] += np.dot(v_b, u[:size])
+        sums[2] += np.dot(v_b, curvature[:size])
+        sums[3] += np.dot(v_b, tail[:size])
+        sums[4] += np.dot(v_b, room[:size])
 
 
 @cache
@@ -159,5 +162,5 @@ def passes():
     total, totals = types.Array(float64, 1, "C"), types.Array(float64, 2, "C")
     mask = read(boolean, 2)
     joint = float64(rows, vector, read(int64, 1), vector, total, totals)
-    columns = void(rows, mask, mask, vector, vector, vector, total, totals, totals)
+    columns = void(rows, mask, vector, vector, vector, totals)
     return njit(joint, **SUMS)(joint_sums), njit(columns, **SUMS)(column_sums)

@@ -2,6 +2,8 @@
 of known models.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, minimize
@@ -12,8 +14,8 @@ from cfens_stack.datasets import make_predictions
 from cfens_stack.ensemble.calibration import (
     base_log_odds,
     calibration_slopes,
-    logistic_sums,
     minimiser,
+    slope_derivatives,
     target_sums,
 )
 from cfens_stack.ensemble.engines import in_memory
@@ -21,6 +23,24 @@ from cfens_stack.ensemble.engines import in_memory
 
 def slopes_of(cells, unit):
     return calibration_slopes(cells, unit)[0]
+
+
+def prior_log_odds(columns):
+    mass, _, _, total, _ = target_sums(columns)
+    return base_log_odds(mass, total)
+
+
+def cross_entropy(a, b, columns, unit):
+    """Of each column, over its observed cells."""
+    Z, observed, targets, v = columns
+    scores = unit * a * Z + b
+    return v @ np.where(observed, np.logaddexp(0.0, scores) - targets * scores, 0.0)
+
+
+def derivatives_of(columns, unit):
+    """Callable (a, b, columns) -> gradient and Hessian of the cross-entropy."""
+    _, seen, products, *_ = target_sums(columns)
+    return partial(slope_derivatives, in_memory(columns), np.stack([unit * products, seen]), unit)
 
 
 def random_columns(n=200, q=5, seed=0):
@@ -38,7 +58,7 @@ def random_columns(n=200, q=5, seed=0):
 
 def test_slopes_are_the_minima_of_the_stated_objective():
     Z, observed, targets, v = random_columns()
-    b0 = base_log_odds(*target_sums(targets, v))
+    b0 = prior_log_odds((Z, observed, targets, v))
 
     def objective(theta, u):
         rows = observed[:, u]
@@ -52,40 +72,47 @@ def test_slopes_are_the_minima_of_the_stated_objective():
     np.testing.assert_allclose(slopes, np.maximum(expected, 0.0), atol=1e-5)
 
 
-def test_derivatives_of_the_cross_entropy():
-    Z, observed, targets, v = random_columns(n=30)
+@pytest.mark.parametrize("chosen", [[0, 1, 2, 3, 4], [3, 1]])
+def test_derivatives_of_the_cross_entropy(chosen):
+    """Also of some of the columns, as for those that have not converged yet."""
+    columns = random_columns(n=30)
     a, b = np.random.default_rng(1).standard_normal((2, 5))
+    chosen = np.array(chosen)
 
-    def sums(a, b):
-        return logistic_sums(a, b, Z, observed, targets, v, 1.5)
+    def derivatives(a, b):
+        return derivatives_of(columns, 1.5)(a[chosen], b[chosen], chosen)
 
-    _, gradient, hessian = sums(a, b)
-    for which, moved in enumerate([lambda h: sums(a + h, b), lambda h: sums(a, b + h)]):
-        for u in range(5):
-            axis = np.eye(5)[u]
+    gradient, hessian = derivatives(a, b)
+    for which in range(2):
+        for u, column in enumerate(chosen):
+
+            def moved(h, which=which, column=column):
+                step = h[0] * np.eye(2)[which][:, None] * np.eye(5)[column]
+                return a + step[0], b + step[1]
+
             change = approx_fprime(
-                [0.0], lambda h, axis=axis, moved=moved: moved(h[0] * axis)[0].sum(), 1e-7
+                [0.0], lambda h, moved=moved: cross_entropy(*moved(h), columns, 1.5).sum(), 1e-7
             )
             np.testing.assert_allclose(gradient[which, u], change[0], rtol=1e-4, atol=1e-4)
             change = approx_fprime(
-                [0.0], lambda h, axis=axis, moved=moved, u=u: moved(h[0] * axis)[1][:, u], 1e-7
+                [0.0], lambda h, moved=moved, u=u: derivatives(*moved(h))[0][:, u], 1e-7
             )
             np.testing.assert_allclose(
                 hessian[which : which + 2, u], change.ravel(), rtol=1e-4, atol=1e-4
             )
 
 
-class CountedSums:
-    """`logistic_sums` over all rows, and how often they were asked for: each call is a pass over
+class CountedDerivatives:
+    """`slope_derivatives` over all rows, and how many columns took part: q of them are a pass over
     the rows.
     """
 
-    def __init__(self, Z, observed, targets, v):
-        self.rows, self.passes = (Z, observed, targets, v), 0
+    def __init__(self, columns):
+        self.derivatives, self.columns = derivatives_of(columns, 1.0), 0
 
-    def __call__(self, a, b):
-        self.passes += 1
-        return logistic_sums(a, b, *self.rows, 1.0)
+    def __call__(self, a, b, columns):
+        self.columns += len(columns)
+        return self.derivatives(a, b, columns)
 
 
 def test_newton_converges_quadratically():
@@ -96,26 +123,39 @@ def test_newton_converges_quadratically():
     columns = [
         part[:, :4] if part.ndim == 2 else part for part in columns
     ]  # the last one starts far away
-    b0 = base_log_odds(*target_sums(*columns[2:]))
-    sums = CountedSums(*columns)
-    a, b = minimiser(sums, b0)
-    assert sums.passes <= 6
-    gradient = sums(a, b)[1] + [a - 1.0, b - b0]
+    b0, everything = prior_log_odds(columns), np.arange(4)
+    derivatives = CountedDerivatives(columns)
+    a, b = minimiser(derivatives, b0)
+    assert derivatives.columns <= 6 * 4
+    gradient = derivatives(a, b, everything)[0] + [a - 1.0, b - b0]
     assert np.abs(gradient).max() < 1e-5  # of sums over rows
-    started = CountedSums(*columns)
+    started = CountedDerivatives(columns)
     np.testing.assert_allclose(minimiser(started, b0, np.stack([a, b]))[0], a, atol=1e-9)
-    assert started.passes == 1
-    a, b = minimiser(CountedSums(*columns), b0, np.stack([a, b]))
-    assert np.abs(sums(a, b)[1] + [a - 1.0, b - b0]).max() < 1e-10
+    assert started.columns == 4
+    a, b = minimiser(CountedDerivatives(columns), b0, np.stack([a, b]))
+    assert np.abs(derivatives(a, b, everything)[0] + [a - 1.0, b - b0]).max() < 1e-10
+
+
+def test_columns_that_have_converged_take_no_part_in_later_passes():
+    """The last one starts far away."""
+    columns = random_columns()
+    b0, every, alone = prior_log_odds(columns), CountedDerivatives(columns), 0
+    together = minimiser(every, b0)
+    for u in range(5):
+        one = [part[:, [u]] if part.ndim == 2 else part for part in columns]
+        derivatives = CountedDerivatives(one)
+        theta = minimiser(derivatives, b0[[u]])
+        alone += derivatives.columns
+        np.testing.assert_allclose(together[:, [u]], theta, rtol=1e-12)
+    assert every.columns == alone
 
 
 def test_many_rows_have_the_slopes_of_one_pass_from_the_prior():
-    """From 8192 rows on, a sample of them gives the start."""
-    columns = random_columns(n=13_000)
-    b0 = base_log_odds(*target_sums(*columns[2:]))
+    """From 16384 rows on, a sample of them gives the start."""
+    columns = random_columns(n=26_000)
     np.testing.assert_allclose(
         slopes_of(in_memory(columns), 1.0),
-        np.maximum(minimiser(CountedSums(*columns), b0)[0], 0.0),
+        np.maximum(minimiser(CountedDerivatives(columns), prior_log_odds(columns))[0], 0.0),
         rtol=1e-7,
         atol=1e-12,
     )
