@@ -28,7 +28,7 @@ ROOMS = {
     "stacking": {"validation", "html", "processes", "splits", "ensemble"},
     "search": {"validation", "all_or_nothing", "html", "processes", "splits", "ensemble", "guide"},
     "display": {"validation", "ensemble"},
-    "plugins": {"validation", "kernels", "ensemble"},
+    "plugins": {"validation", "kernels", "ensemble", "stacking"},
 }
 
 OPTIONAL = {

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import make_classification
+from autogluon_tables import BAGGED, MODELS, table
 from sklearn.exceptions import NotFittedError
 
 from cfens_stack import CFEnsemble, CFEnsembleSearch
@@ -19,42 +19,6 @@ from cfens_stack.plugins.autogluon import PredictorEnsemble
 from cfens_stack.plugins.autogluon_model import CFEnsembleModel, register
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the toolkit warns of is not ours to mend
-MODELS = {
-    "LR": {},
-    "XT": {"n_estimators": 20, "max_depth": 5},
-    "RF": {"n_estimators": 20, "max_depth": 5},
-}
-BAGGED = {"num_bag_folds": 3, "num_stack_levels": 0, "dynamic_stacking": False} | {
-    "ag_args_ensemble": {"fold_fitting_strategy": "sequential_local", "use_child_oof": False}
-}
-
-
-def table(n_classes):
-    """Shuffled rows with an index of their own, and labels whose order is not that of their first
-    appearance.
-    """
-    X, y = make_classification(
-        360, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0
-    )
-    frame = pd.DataFrame(X, columns=list("abcdef"), index=np.arange(1000, 1360))
-    frame["kind"] = np.array(["cat", "bee", "ant"])[y]
-    frame = frame.sample(frac=1, random_state=1)
-    return frame.iloc[:260], frame.iloc[260:]
-
-
-@pytest.fixture(scope="module")
-def predictors(tmp_path_factory):
-    """(n_classes, bagged) to predictor, fitted once."""
-    fitted = {}
-    for n_classes, bagged in [(2, True), (3, True), (2, False)]:
-        predictor = tabular.TabularPredictor(
-            "kind", path=str(tmp_path_factory.mktemp("ag")), verbosity=0
-        )
-        settings = BAGGED if bagged else {}
-        fitted[n_classes, bagged] = predictor.fit(
-            table(n_classes)[0], hyperparameters=MODELS, num_cpus=1, num_gpus=0, **settings
-        )
-    return fitted
 
 
 @pytest.mark.parametrize(("n_classes", "bagged"), [(2, True), (3, True), (2, False)])
@@ -101,7 +65,7 @@ def test_rows_outside_every_fold_are_missing(predictors, tmp_path):
     assert stack.R_.isna().sum().to_dict() == {
         model: 7 * (model == name) for model in stack.models_
     }
-    assert np.isfinite(stack.predict_proba(table(2)[1])).all()
+    assert np.isfinite(stack.predict_proba(table(2)[1]).to_numpy()).all()
 
 
 def test_bagging_with_a_holdout_is_fitted_on_the_holdout(tmp_path):
@@ -235,3 +199,18 @@ def test_original_features_stay_out_even_where_they_are_asked_for(tmp_path):
     predictor, _ = second_layer(2, tmp_path, {1: MODELS, 2: {CFEnsembleModel: asked}})
     assert "a" in predictor._trainer.load_model("CFEnsemble_BAG_L2").features
     assert inner_ensemble(predictor, "CFEnsemble_BAG_L2")[1] == predictor.model_names(level=1)
+
+
+def test_weights_of_rows_reach_the_second_layer(tmp_path):
+    """Weighted, class "cat" is ten elevenths of the rows, and so are its predictions; without the
+    weights the ensemble would bring them back to a half.
+    """
+    train, _ = table(2)
+    train = train.assign(w=np.where(train["kind"] == "cat", 10.0, 1.0))
+    predictor = tabular.TabularPredictor("kind", path=str(tmp_path), verbosity=0, sample_weight="w")
+    predictor.fit(
+        train, hyperparameters={**MODELS, CFEnsembleModel: {}}, num_cpus=1, num_gpus=0, **STACKED
+    )
+    P = predictor.predict_proba(train, model="CFEnsemble_BAG_L2")
+    weighted = np.average(train["kind"] == "cat", weights=train["w"])
+    assert np.average(P["cat"], weights=train["w"]) == pytest.approx(weighted, abs=0.04)

@@ -78,6 +78,7 @@ def names(tmp_path, monkeypatch):
         "frame": frame,
         "train": train[:160],
         "new": train[160:],
+        "test": train[160:],
     }
 
 
@@ -94,6 +95,7 @@ def test_the_code_of_a_section_runs(title, names):
     run(PAGE, code_of(title), names)
     if title == "AutoGluon":
         assert names["P"].shape == (80, 2)
+        assert names["small"].predict_proba(names["new"]).shape == (80, 2)
         assert "CFEnsemble_BAG_L2" in names["predictor"].model_names()
     if title == "optuna-dashboard":
         app = importlib.import_module("optuna_dashboard").wsgi("sqlite:///trials.db")
