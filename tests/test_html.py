@@ -11,12 +11,14 @@ import pytest
 from failing_models import Misbehaving
 from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
 from cfens_stack import BaseModelWarning, CFEnsemble, CFEnsembleSearch, StackingPipeline, recommend
 from cfens_stack.datasets import make_predictions
-from cfens_stack.html import Bar
+from cfens_stack.html import Bar, plural
+from cfens_stack.stacking.summary import grouped, log_losses
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -26,9 +28,11 @@ PAGE = f"""<!DOCTYPE html><meta charset="utf-8"><body style="margin: 0"><div sty
 const summary = document.querySelector('.cfens-summary'), box = summary.getBoundingClientRect();
 const found = {{
     text: summary.innerText, height: box.height, right: box.right,
-    cells: [...summary.querySelectorAll('tr')].map(row => [...row.children].map(cell => cell.innerText.trim())),
-    bars: [...summary.querySelectorAll('td span')].map(bar => bar.getBoundingClientRect().width),
+    cells: [...summary.querySelectorAll('tr')].filter(row => !row.closest('.sk-top-container'))
+        .map(row => [...row.children].map(cell => cell.innerText.trim())),
+    bars: [...summary.querySelectorAll('td i')].map(bar => bar.getBoundingClientRect().width),
     diagram: document.querySelector('.sk-top-container')?.textContent,
+    shown: document.querySelector('.sk-top-container')?.checkVisibility(),
 }};
 document.body.innerHTML = '<pre id="found"></pre>';
 document.getElementById('found').innerText = JSON.stringify(found);
@@ -69,13 +73,12 @@ def show(tmp_path):
 
 
 def html_of(thing):
-    if hasattr(thing, "_repr_mimebundle_"):
-        html = thing._repr_mimebundle_()["text/html"]
-        assert (
-            html.partition("cfens-summary")[2] == thing._repr_html_().partition("cfens-summary")[2]
-        )
-        return html
-    return thing._repr_html_()
+    if not hasattr(thing, "_repr_mimebundle_"):
+        return thing._repr_html_()
+    html = thing._repr_mimebundle_()["text/html"]
+    diagram = "<summary>diagram and parameters"  # its ids are counted up
+    assert html.partition(diagram)[0] == thing._repr_html_().partition(diagram)[0]
+    return html
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +92,8 @@ def test_ensemble(show, data):
     meta = CFEnsemble().fit(R, data.y)
     found = show(meta)
     assert (
-        f"2 classes, 4 columns (positive), rank 4, logit link; {meta.n_iter_} steps, converged"
-        in found["text"]
+        f"2 classes, 4 columns (positive), rank 4, logit link; {plural(meta.n_iter_, 'step')}, "
+        "converged" in found["text"]
     )
     order = np.argsort(-meta.coef_)
     rows = [
@@ -114,20 +117,22 @@ def test_pipeline_with_a_failing_model(show):
         stack = StackingPipeline(models, cv=4, random_state=0).fit(X, y)
     found = show(stack)
     (failure,) = stack.failures_
-    reason = f"fold {failure.fold}: RuntimeError: boom"
-    order = np.argsort(-stack.meta_.coef_)
-    names = np.array(["bayes", "bad", "tree"])[order]
-    assert [row[0] for row in found["cells"][1:]] == names.tolist()
-    assert [row[1] for row in found["cells"][1:]] == [f"{w:.3f}" for w in stack.meta_.coef_[order]]
-    shown = {row[0]: row[3:4] + row[5:] for row in found["cells"][1:]}
-    assert shown == {
-        "bayes": ["0.0%", "fitted", ""],
-        "bad": ["25.0%", "fitted", reason],
-        "tree": ["0.0%", "fitted", ""],
+    models, failures = found["cells"][1:4], found["cells"][5:]
+    losses = {
+        name: log_loss(y[known], p[known])
+        for name, p in zip(stack.model_names_, stack.oof_.T, strict=True)
+        if np.any(known := np.isfinite(p))
     }
-    assert all(
-        word in found["diagram"] for word in ("bayes", "bad", "tree", "CFEnsemble")
-    )  # scikit-learn's diagram is there
+    names = sorted(losses, key=losses.get)
+    weights = dict(zip(stack.model_names_, stack.meta_.coef_, strict=True))
+    missing = {"bayes": "0.0%", "bad": "25.0%", "tree": "0.0%"}
+    assert [[row[0], row[1], row[2], row[4]] for row in models] == [
+        [name, f"{losses[name]:.4f}", f"{weights[name]:.3f}", missing[name]] for name in names
+    ]
+    assert failures == [["bad", f"fold {failure.fold}", "RuntimeError: boom"]]
+    # scikit-learn's diagram is there, and folded
+    assert all(word in found["diagram"] for word in ("bayes", "bad", "tree", "CFEnsemble"))
+    assert not found["shown"]
 
 
 def test_failures_are_grouped_by_model_and_a_lost_one_is_called_so():
@@ -136,8 +141,44 @@ def test_failures_are_grouped_by_model_and_a_lost_one_is_called_so():
     with pytest.warns(BaseModelWarning):
         html = html_of(StackingPipeline(models, cv=3).fit(X, y))
     assert html.count("InvalidParameterError") == 1
-    assert "fold 0, fold 1, fold 2, final fit: InvalidParameterError" in html
+    assert "4 failures of 1 model" in html
+    assert ">fold 0, fold 1, fold 2, final fit<" in html
     assert html.count(">lost<") == 1
+
+
+def test_reasons_that_differ_in_numbers_are_one_row_and_cut():
+    """A model that names the rows it failed on has another message in each fold."""
+    records = [
+        ("radius", fold, "ValueError", f"no neighbours: {fold} {'9 ' * 200}") for fold in (0, 1)
+    ]
+    html = grouped("failure", records, "failures_", unfolded=True)
+    assert html.count("no neighbours") == 1
+    assert "2 failures of 1 model" in html
+    assert len(html) < 1000
+    assert grouped("failure", [], "failures_", unfolded=True) == ""
+
+
+def test_log_losses_are_those_of_scikit_learn_over_the_rows_that_have_both():
+    rng = np.random.default_rng(0)
+    y, weight = np.arange(40) % 3, rng.uniform(0.5, 2, 40)
+    R = rng.dirichlet(np.ones(3), (40, 2)).reshape(40, 6)
+    R[:5, 3:] = np.nan
+    y[30:] = -1
+    for given in (None, weight):
+        first, second = log_losses(R, y, 3, given)
+        part = None if given is None else given[:30]
+        assert first == pytest.approx(log_loss(y[:30], R[:30, :3], sample_weight=part))
+        part = None if given is None else given[5:30]
+        assert second == pytest.approx(log_loss(y[5:30], R[5:30, 3:], sample_weight=part))
+    R[:, 3:] = np.nan
+    assert np.isnan(log_losses(R, y, 3)[1])
+
+
+def test_a_copy_for_serving_has_no_scores():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(90, 2)), np.arange(90) % 2
+    html = html_of(StackingPipeline([("bayes", GaussianNB())], cv=3).fit(X, y).for_serving())
+    assert "for serving, 1 base model, meta-learner CFEnsemble" in html
 
 
 def test_bars_of_negative_numbers_are_hollow():

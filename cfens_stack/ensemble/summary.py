@@ -3,7 +3,7 @@
 import numpy as np
 
 from cfens_stack.ensemble.aggregator import column_weights
-from cfens_stack.html import Bar, paragraph, table
+from cfens_stack.html import Bar, paragraph, plural, table
 
 
 def ensemble_summary(ensemble):
@@ -12,7 +12,7 @@ def ensemble_summary(ensemble):
     state = "converged" if ensemble.converged_ else "NOT converged: raise max_iter or tol"
     text = (
         f"{len(ensemble.classes_)} classes, {ensemble.n_features_in_} columns "
-        f"({ensemble.layout_}), rank {d}, {ensemble.link_} link; {ensemble.n_iter_} steps, "
+        f"({ensemble.layout_}), rank {d}, {ensemble.link_} link; {plural(ensemble.n_iter_, 'step')}, "
         f"{state}; "
     )
     text += (

@@ -196,12 +196,6 @@ def summary(failures):
     )
 
 
-def reasons_of(model, failures):
-    """Why predictions of a model are missing, each reason once with the folds."""
-    own = _by_reason(failure for failure in failures if failure.model == model)
-    return "; ".join(f"{', '.join(places)}: {reason}" for (_, reason), places in own.items())
-
-
 def _by_reason(failures: Iterable[FitFailure]) -> dict[tuple[str, str], list[str]]:
     places: dict[tuple[str, str], list[str]] = {}
     for failure in failures:

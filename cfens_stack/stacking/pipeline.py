@@ -281,7 +281,8 @@ class StackingPipeline(
         self._take(self._fit_within_limits(models, X) if limited else self._fit_base(models, X))
         self._fit_meta()
 
-    _fit_summary = pipeline_summary
+    def _fit_summary(self):
+        return pipeline_summary(self, getattr(self, "_fit_data", None))
 
     def _root_seed(self, key):
         """With a cache and no seed: from the data, so that the next run asks for the same fits."""
