@@ -32,14 +32,16 @@ HALVED = 0.5
 PRIOR_CURVATURE = np.array([[1.0], [0.0], [1.0]])  # aa, ab, bb
 
 
-def calibration_slopes(cells, unit):
+def calibration_slopes(cells, classes, unit):
     """Slopes of all columns.
 
     Parameters
     ----------
-    cells : Partitions of (Z, observed, targets, v)
-        Of the labelled rows: centred predictions, whether observed (None: all are), whether the row
-        is of the column's class, each (n, q), and weights (n,).
+    cells : Partitions of (Z, observed, y, v)
+        Of the labelled rows: centred predictions and whether observed (None: all are), each (n, q);
+        class codes and weights, each (n,).
+    classes : ndarray of int, shape (q,)
+        Class code of each column.
     unit : float
         Log-odds for a unit of Z, for a calibrated model.
 
@@ -50,14 +52,14 @@ def calibration_slopes(cells, unit):
     opposite : ndarray of bool, shape (q,)
         Columns that do so significantly: their own minimiser is below 0 with p < .001.
     """
-    mass, seen, products, total, n = cells.sum(target_sums)
+    mass, seen, products, total, n = cells.sum(partial(target_sums, classes=classes))
     b0 = base_log_odds(mass, total)
     derivatives = partial(slope_derivatives, cells, np.stack([unit * products, seen]), unit)
     step = int(n) // int(np.clip(n / START_SHARE, FEWEST_START_ROWS, MOST_START_ROWS))
     start = None
     if step > 1:
         sample = in_memory(joined(cells.gather(partial(every, step=step))))
-        _, seen, products, *_ = sample.sum(target_sums)
+        _, seen, products, *_ = sample.sum(partial(target_sums, classes=classes))
         targets = np.stack([unit * products, seen])
         start = minimiser(partial(slope_derivatives, sample, targets, unit), b0)
     theta = minimiser(derivatives, b0, start)
@@ -134,33 +136,36 @@ def _newton_steps(gradient, hessian):
 # Steps on the rows of one partition.
 
 
-def target_sums(cells):
+def target_sums(cells, classes):
     """Weight of each column's class; of it in observed cells; there, sum of v Z; weight and number of
     the rows.
     """
-    Z, observed, targets, v = cells
-    mass, seen, products = np.zeros((3, Z.shape[1]))
+    Z, observed, y, v = cells
+    K, columns = classes.max() + 1, np.arange(len(classes))
+    mass = np.bincount(y, v, minlength=K)[classes]
+    seen, products = np.zeros((2, K, len(classes)))
     for rows in blocks(len(Z)):
-        weight = v[rows, None] * targets[rows]
-        mass += weight.sum(axis=0)
-        if observed is not None:
-            weight *= observed[rows]
-        seen += weight.sum(axis=0)
-        products += np.einsum("iu,iu->u", weight, Z[rows])
-    return mass, seen, products, v.sum(), len(v)
+        weight = (v[rows] * (y[rows] == np.arange(K)[:, None])).astype(float)
+        if observed is None:
+            products += weight @ Z[rows]
+        else:
+            seen += weight @ observed[rows]
+            products += weight @ (Z[rows] * observed[rows])
+    seen = mass if observed is None else seen[classes, columns]
+    return mass, seen, products[classes, columns], v.sum(), len(v)
 
 
 def every(cells, step):
     """Every step-th row."""
-    Z, observed, targets, v = cells
+    Z, observed, y, v = cells
     observed = np.ones(Z[::step].shape, dtype=bool) if observed is None else observed[::step]
-    return Z[::step], observed, targets[::step], v[::step]
+    return Z[::step], observed, y[::step], v[::step]
 
 
 def joined(parts):
     """Cells of several partitions as those of one."""
-    Z, observed, targets, v = map(np.concatenate, zip(*parts, strict=True))
-    return Z, None if observed.all() else observed, targets, v
+    Z, observed, y, v = map(np.concatenate, zip(*parts, strict=True))
+    return Z, None if observed.all() else observed, y, v
 
 
 def slope_sums(cells, a, b, columns):

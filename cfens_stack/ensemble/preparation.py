@@ -54,8 +54,9 @@ def prepare(rows, settings, classes, names):
     rows, encoder = encode(rows, settings, layout, len(names))
     slopes = np.ones(len(encoder.means))
     if settings.aggregator == "weighted" and layout.kind != "scores":
-        cells = rows.map(partial(slope_cells, layout=layout))
-        slopes, opposite = calibration_slopes(cells, encoder.log_odds_unit)
+        slopes, opposite = calibration_slopes(
+            rows.map(slope_cells), layout.column_classes(), encoder.log_odds_unit
+        )
         warn_of_opposite_columns(opposite, classes, layout)
     cells, total = rows.sum(confidence_sums)
     rows = rows.map(partial(scale_confidence, factor=cells / total))
@@ -270,13 +271,11 @@ def centre(rows, encoder):
     return replace(rows, G=None, given=None, Z=Z, C=encoder.cell_confidence(rows.R, rows.given))
 
 
-def slope_cells(rows, layout):
-    """What the slopes are learnt from: Z, where observed (None: everywhere), whether of the column's
-    class, weights.
-    """
+def slope_cells(rows):
+    """What the slopes are learnt from: Z, where observed (None: everywhere), class codes, weights."""
     rows = rows.labelled()
     observed = np.isfinite(rows.R)
-    return rows.Z, None if observed.all() else observed, layout.targets(rows.y), rows.v
+    return rows.Z, None if observed.all() else observed, rows.y, rows.v
 
 
 def confidence_sums(rows):

@@ -21,25 +21,29 @@ from cfens_stack.ensemble.calibration import (
 from cfens_stack.ensemble.engines import in_memory
 
 
-def slopes_of(cells, unit):
-    return calibration_slopes(cells, unit)[0]
+def ones_like_columns(columns):
+    return np.ones(columns[0].shape[1], dtype=int)
+
+
+def slopes_of(columns, unit):
+    return calibration_slopes(in_memory(columns), ones_like_columns(columns), unit)[0]
 
 
 def prior_log_odds(columns):
-    mass, _, _, total, _ = target_sums(columns)
+    mass, _, _, total, _ = target_sums(columns, ones_like_columns(columns))
     return base_log_odds(mass, total)
 
 
 def cross_entropy(a, b, columns, unit):
     """Of each column, over its observed cells."""
-    Z, observed, targets, v = columns
+    Z, observed, y, v = columns
     scores = unit * a * Z + b
-    return v @ np.where(observed, np.logaddexp(0.0, scores) - targets * scores, 0.0)
+    return v @ np.where(observed, np.logaddexp(0.0, scores) - y[:, None] * scores, 0.0)
 
 
 def derivatives_of(columns, unit):
     """Callable (a, b, columns) -> gradient and Hessian of the cross-entropy."""
-    _, seen, products, *_ = target_sums(columns)
+    _, seen, products, *_ = target_sums(columns, ones_like_columns(columns))
     return partial(slope_derivatives, in_memory(columns), np.stack([unit * products, seen]), unit)
 
 
@@ -51,24 +55,24 @@ def random_columns(n=200, q=5, seed=0):
     return (
         np.where(observed, Z, 99.0),
         observed,
-        np.repeat(y[:, None] == 1, q, axis=1),
+        y,
         rng.gamma(2.0, size=n),
     )
 
 
 def test_slopes_are_the_minima_of_the_stated_objective():
-    Z, observed, targets, v = random_columns()
-    b0 = prior_log_odds((Z, observed, targets, v))
+    Z, observed, y, v = random_columns()
+    b0 = prior_log_odds((Z, observed, y, v))
 
     def objective(theta, u):
         rows = observed[:, u]
         score = theta[0] * 2.5 * Z[rows, u] + theta[1]
-        loss = np.logaddexp(0.0, score) - targets[rows, u] * score
+        loss = np.logaddexp(0.0, score) - y[rows] * score
         return v[rows] @ loss + 0.5 * (theta[0] - 1.0) ** 2 + 0.5 * (theta[1] - b0[u]) ** 2
 
     expected = [minimize(objective, [1.0, 0.0], (u,), tol=1e-12).x[0] for u in range(5)]
     assert expected[4] < 0.0  # predicts the opposite: of no use on its own
-    slopes = slopes_of(in_memory((Z, observed, targets, v)), 2.5)
+    slopes = slopes_of((Z, observed, y, v), 2.5)
     np.testing.assert_allclose(slopes, np.maximum(expected, 0.0), atol=1e-5)
 
 
@@ -154,7 +158,7 @@ def test_many_rows_have_the_slopes_of_one_pass_from_the_prior():
     """From 16384 rows on, a sample of them gives the start."""
     columns = random_columns(n=26_000)
     np.testing.assert_allclose(
-        slopes_of(in_memory(columns), 1.0),
+        slopes_of(columns, 1.0),
         np.maximum(minimiser(CountedDerivatives(columns), prior_log_odds(columns))[0], 0.0),
         rtol=1e-7,
         atol=1e-12,
@@ -168,10 +172,7 @@ def test_what_slopes_say_of_known_models():
     Z = np.column_stack(
         [truth, 3.0 * truth, 0.5 * truth, rng.standard_normal(20000), -truth, np.zeros(20000)]
     )
-    slopes = slopes_of(
-        in_memory((Z, np.ones(Z.shape, bool), np.repeat(y[:, None], 6, axis=1), np.ones(len(Z)))),
-        1.0,
-    )
+    slopes = slopes_of((Z, None, y.astype(int), np.ones(len(Z))), 1.0)
     np.testing.assert_allclose(slopes[:4], [1.0, 1.0 / 3.0, 2.0, 0.0], atol=0.05)
     assert slopes[4] == 0.0
     assert slopes[5] == pytest.approx(1.0)  # says nothing: the prior stands
@@ -183,8 +184,7 @@ def test_separated_and_extreme_columns_stay_finite(size):
     far away.
     """
     Z = size * np.linspace(-1.0, 1.0, 40)[:, None] ** 3
-    targets = Z > 0
-    slopes = slopes_of(in_memory((Z, np.ones(Z.shape, bool), targets, np.ones(40))), 1.0)
+    slopes = slopes_of((Z, None, (Z[:, 0] > 0).astype(int), np.ones(40)), 1.0)
     grid = np.linspace(0.5, 1.5, 2001) * slopes[0]
     loss = np.sum(np.logaddexp(0.0, -np.abs(Z) * grid), axis=0)  # by symmetry the intercept is 0
     best = grid[np.argmin(loss + 0.5 * (grid - 1.0) ** 2)]
@@ -192,14 +192,12 @@ def test_separated_and_extreme_columns_stay_finite(size):
 
 
 def test_weights_are_copies_of_rows():
-    Z, observed, targets, _ = random_columns()
+    Z, observed, y, _ = random_columns()
     v = np.random.default_rng(2).integers(0, 3, len(Z))
     copies = np.repeat(np.arange(len(Z)), v)
     np.testing.assert_allclose(
-        slopes_of(in_memory((Z, observed, targets, v.astype(float))), 1.0),
-        slopes_of(
-            in_memory((Z[copies], observed[copies], targets[copies], np.ones(len(copies)))), 1.0
-        ),
+        slopes_of((Z, observed, y, v.astype(float)), 1.0),
+        slopes_of((Z[copies], observed[copies], y[copies], np.ones(len(copies))), 1.0),
         rtol=1e-9,
     )
 
@@ -249,8 +247,8 @@ def test_only_columns_that_surely_predict_the_opposite_count_as_such():
     y = rng.random(400) < 0.3
     truth = 2.0 * y + rng.standard_normal(400)
     Z = np.column_stack([truth, -truth, rng.standard_normal((400, 200))])
-    cells = (Z, np.ones(Z.shape, bool), np.repeat(y[:, None], Z.shape[1], axis=1), np.ones(400))
-    _, opposite = calibration_slopes(in_memory(cells), 1.0)
+    cells = (Z, None, y.astype(int), np.ones(400))
+    _, opposite = calibration_slopes(in_memory(cells), ones_like_columns(cells), 1.0)
     assert opposite[1]
     assert not opposite[0]
     assert opposite[2:].sum() <= 2  # .2 of 200 are expected where nothing is to be found
