@@ -5,7 +5,11 @@ from functools import partial
 
 import numpy as np
 
-from cfens_stack.ensemble.confidence import mean_sums, reweighted, true_class_probability
+from cfens_stack.ensemble.label_aware import (
+    label_aware_confidence,
+    label_aware_scales,
+    truth_sums,
+)
 from cfens_stack.ensemble.training import Solution, train_aggregator
 from cfens_stack.kernels.missing_patterns import merged_moments, second_moment, second_moments
 from cfens_stack.kernels.ridge import finish_sweep, sweep_moments, sweep_sums
@@ -53,6 +57,7 @@ def train_als(problem, settings):
         tol=settings.tol,
         dtype=settings.dtype,
         missing=None if aware else problem.missing_moment,
+        gram=problem.gram,
     )
     fit, W, b, damped = train_aggregator(problem, X, settings)
     history = {"reconstruction": np.array(values), "supervision": np.array(fit.history)}
@@ -83,17 +88,16 @@ def wants_label_aware(problem, settings):
 
 
 def label_aware(problem, settings):
-    """Cells under the label-aware confidence, rescaled to mean 1."""
-    truths = problem.rows.map(partial(truth, layout=problem.layout))
-    count, total = truths.sum(truth_sums)
-    scale = count / total if count else 0.0
-    cells = truths.map(partial(label_aware_cells, rho=settings.rho, scale=scale))
-    count, total = cells.sum(confidence_sums)
-    return cells.map(partial(scaled_cells, factor=count / total, dtype=settings.dtype))
+    """Cells under the label-aware confidence, of mean 1."""
+    classes = problem.layout.column_classes()
+    sums = problem.rows.sum(partial(truth_sums, classes=classes))
+    scale, factor = label_aware_scales(sums, settings.rho)
+    step = partial(label_aware_cells, classes=classes, rho=settings.rho, dtype=settings.dtype)
+    return problem.rows.map(partial(step, scale=scale, factor=factor))
 
 
 def train_factors(
-    cells, latent_dim, ridge_x, ridge_y, *, max_iter, tol, dtype="float64", missing=None
+    cells, latent_dim, ridge_x, ridge_y, *, max_iter, tol, dtype="float64", missing=None, gram=None
 ):
     """Model factors that minimise objective (1), by balanced fused sweeps from a spectral start.
 
@@ -111,6 +115,8 @@ def train_factors(
         Precision of the sweeps.
     missing : ndarray of shape (q, q), default=None
         What the uncertainty of filled cells adds to Z'VZ, where rows share their confidence.
+    gram : ndarray of shape (q, q), default=None
+        Z'VZ, if it is known.
 
     Returns
     -------
@@ -124,10 +130,10 @@ def train_factors(
     if moments is not None and len(moments) == 1 and missing is not None:
         c, moment, mass = moments[0]
         moments = [(c, moment + missing, mass)]
-    if moments is None:
-        (gram,) = cells.sum(gram_of)
-    else:
+    if moments is not None:
         gram = sum(moment for _, moment, _ in moments)
+    elif gram is None:
+        (gram,) = cells.sum(gram_of)
     exact = all(cells.gather(is_constant))
     X = spectral_start(gram, latent_dim, ridge_x, ridge_y, exact).astype(dtype)
 
@@ -179,40 +185,10 @@ def cells_of(rows, dtype="float64"):
     return Cells(rows.Z.astype(dtype, copy=False), rows.C.astype(dtype, copy=False), rows.v)
 
 
-def truth(rows, layout):
-    """Rows, their confidence as (n, q), and q of equation (4)."""
-    observed = rows.observed_confidence()
-    q = true_class_probability(
-        np.broadcast_to(observed, rows.R.shape), rows.R, layout.targets(rows.y), rows.y >= 0
-    )
-    return rows, np.broadcast_to(rows.C, rows.R.shape), q
-
-
-def truth_sums(truths):
-    """Weight of the cells whose truth is known, and the sum of their q."""
-    rows, _, q = truths
-    return mean_sums(q, rows.v)
-
-
-def label_aware_cells(truths, rho, scale):
-    """Cells under C (rho + (1 - rho) q), q scaled to mean 1; C itself where no label is known."""
-    rows, C, q = truths
-    if scale == 0.0:
-        return Cells(rows.Z, C, rows.v)
-    weighted = reweighted(C, q, rows.y >= 0, rho, scale)
-    # A filled cell says nothing of the truth that the observed ones do not.
-    return Cells(rows.Z, np.where(np.isfinite(rows.R), weighted, C), rows.v)
-
-
-def confidence_sums(cells):
-    """Weight of the observed cells, and the sum of their confidence."""
-    return mean_sums(cells.C, cells.v)
-
-
-def scaled_cells(cells, factor, dtype):
-    """Cells with C times a factor, in the precision of the sweeps."""
-    C = (cells.C * factor).astype(dtype, copy=False)
-    return Cells(cells.Z.astype(dtype, copy=False), C, cells.v)
+def label_aware_cells(rows, dtype, **confidence):
+    """Cells under the label-aware confidence."""
+    C = label_aware_confidence(rows, dtype=dtype, **confidence)
+    return Cells(rows.Z.astype(dtype, copy=False), C, rows.v)
 
 
 def total_confidence(cells):

@@ -195,6 +195,8 @@ def column_confidence_sums(rows):
 
 def confidence_range(rows):
     """Least and largest confidence of the observed cells of each column: (2, q)."""
+    if rows.C.ndim == 1:
+        return np.stack([np.where(rows.C > 0, rows.C, np.inf), rows.C])
     C = np.broadcast_to(rows.C, rows.Z.shape)
     least = np.min(np.where(C > 0, C, np.inf), axis=0, initial=np.inf)
     return np.stack([least, np.max(C, axis=0, initial=0.0)])

@@ -7,7 +7,7 @@ mean 1.
 
 import numpy as np
 
-from cfens_stack.kernels.blocks import blocks, weighted_total
+from cfens_stack.kernels.blocks import weighted_total
 
 CONFIDENCES = ("uniform", "certainty", "calibration")
 # |2r - 1| alone would give r = 0.5 no weight, and an all-0.5 row no factors (mistake 6).
@@ -57,27 +57,6 @@ def calibration_from(squared_error, count):
     confidence = np.full(len(count), 1.0 - brier.mean() if known.any() else 1.0)
     confidence[known] = 1.0 - brier
     return np.maximum(confidence, 0.01)
-
-
-def true_class_probability(C, R, targets, labelled):
-    """q of equation (4), the probability that a cell gives to the row's own class; 0 where nobody
-    knows it. (n, m).
-    """
-    q = np.empty(R.shape)
-    for rows in blocks(len(R)):
-        r = np.clip(R[rows], 0.0, 1.0)
-        known = labelled[rows, None] & (C[rows] > 0)
-        q[rows] = np.where(known, np.where(targets[rows] == 1, r, 1.0 - r), 0.0)
-    return q
-
-
-def reweighted(C, q, labelled, rho, scale):
-    """C (rho + (1 - rho) scale q), with C itself in unlabelled rows."""
-    weighted = ((1.0 - rho) * scale) * q
-    weighted += rho
-    weighted[~labelled] = 1.0
-    weighted *= C
-    return weighted
 
 
 def mean_sums(C, v):

@@ -74,31 +74,34 @@ class Encoder:
         columns = self.layout.columns
         R, given = R[:, columns], None if given is None else given[:, columns]
         G = apply_link(R, self.link, self.smoothing, self.layout.n_outputs)
-        return self.centre(G, np.isfinite(R)), self.cell_confidence(R, given)
+        observed = np.isfinite(R)
+        observed = None if observed.all() else observed
+        return self.centre(G, observed), self.cell_confidence(R, observed, given)
 
     def complete(self, Z, C):
         """Z and C as `fold_in` takes them: with missing cells filled, if there is a completion."""
         return (Z, C) if self.completion is None else self.completion.fill(Z, C)
 
     def centre(self, G, observed):
-        """Z from the link-scale predictions of the columns in use: ndarray of shape (n, q)."""
+        """Z from the link-scale predictions of the columns in use: ndarray of shape (n, q); observed
+        None: nothing is missing.
+        """
         return standardise(G, observed, self.means, self.scale)
 
-    def cell_confidence(self, R, given=None):
-        """C of the columns in use: (q,) where it is one number per column and no cell is missing.
+    def cell_confidence(self, R, observed, given=None):
+        """C of the columns in use: (q,) where it is one number per column and no cell is missing
+        (observed None).
 
         `given` (n, q) is what a callable confidence returned, else None.
         """
-        observed = np.isfinite(R)
         if given is not None:
             C = given
         elif self.confidence == "certainty" and self.layout.kind != "scores":
             C = certainty(R)
-        elif observed.all():
-            return self.column_confidence * self.confidence_scale
         else:
             C = self.column_confidence
-        return np.where(observed, C * self.confidence_scale, 0.0)
+        C = C * self.confidence_scale
+        return C if observed is None else np.where(observed, C, 0.0)
 
     def decode(self, Z):
         """Predictions (n, m) that centred ones (n, q) stand for; a column not in use stays NaN."""

@@ -104,20 +104,28 @@ def layout_sums(R, n_classes):
     m = R.shape[1]
     observed, outside = np.zeros(m, dtype=int), np.zeros(m, dtype=int)
     complete, violated = np.zeros(2, dtype=int), np.zeros(2, dtype=int)
-    orders = []
-    if m % n_classes == 0:
-        orders = [
-            _one_column_per_class(np.arange(m), n_classes, order).columns for order in CLASS_ORDERS
-        ]
     for rows in blocks(len(R)):
         R_b = R[rows]
-        observed += np.isfinite(R_b).sum(axis=0)
-        outside += (np.abs(R_b - 0.5) > 0.5 + SUM_TOLERANCE).sum(axis=0)
-        for i, columns in enumerate(orders):
-            sums = R_b[:, columns].reshape(len(R_b), m // n_classes, n_classes).sum(axis=2)
-            complete[i] += np.isfinite(sums).sum()
-            violated[i] += (np.abs(sums - 1.0) > SUM_TOLERANCE).sum()
+        is_observed = np.isfinite(R_b)
+        is_complete = is_observed.all()
+        observed += len(R_b) if is_complete else is_observed.sum(axis=0)
+        is_outside = np.abs(R_b - 0.5) > 0.5 + SUM_TOLERANCE
+        if is_outside.any():
+            outside += is_outside.sum(axis=0)
+        if m % n_classes:
+            continue
+        for i, parts in enumerate(_class_parts(R_b, n_classes)):
+            sums = sum(parts)
+            complete[i] += sums.size if is_complete else np.count_nonzero(np.isfinite(sums))
+            violated[i] += np.count_nonzero(np.abs(sums - 1.0) > SUM_TOLERANCE)
     return observed, outside, complete, violated
+
+
+def _class_parts(R, K):
+    """The columns of each class, read model by model and class by class, as in `CLASS_ORDERS`."""
+    n_models = R.shape[1] // K
+    yield [R[:, k::K] for k in range(K)]
+    yield [R[:, k * n_models : (k + 1) * n_models] for k in range(K)]
 
 
 def layout_from_sums(sums, m, K, layout):

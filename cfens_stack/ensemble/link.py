@@ -17,12 +17,13 @@ LARGEST_SCORE = 1e100
 
 def refuse_large_scores(R):
     """Raise where the square of a value could overflow."""
-    large = np.abs(R) > LARGEST_SCORE
-    if large.any():
-        raise ValueError(
-            f"R holds {R[large][0]:g}: scores are accepted up to {LARGEST_SCORE:g} in size. "
-            "Rescale them."
-        )
+    for rows in blocks(len(R)):
+        large = np.abs(R[rows]) > LARGEST_SCORE
+        if large.any():
+            raise ValueError(
+                f"R holds {R[rows][large][0]:g}: scores are accepted up to {LARGEST_SCORE:g} in "
+                "size. Rescale them."
+            )
 
 
 def apply_link(R, link, smoothing, n_outputs):
@@ -97,7 +98,11 @@ def centre(G, observed, v):
 
 
 def column_sums(G, observed, v):
-    """Weight and sum of the observed cells of each column: two ndarrays of shape (q,)."""
+    """Weight and sum of the observed cells of each column: two ndarrays of shape (q,); observed None:
+    all are.
+    """
+    if observed is None:
+        return np.full(G.shape[1], v.sum()), weighted_total(v, lambda G: G, G)
     count = weighted_total(v, lambda observed: observed, observed)
     return count, weighted_total(v, lambda G, observed: np.where(observed, G, 0.0), G, observed)
 
@@ -108,7 +113,9 @@ def means(count, total):
 
 
 def squares_about(G, observed, v, mu):
-    """Sum of squared deviations of observed cells from mu."""
+    """Sum of squared deviations of observed cells from mu; observed None: all are."""
+    if observed is None:
+        return np.sum(weighted_total(v, lambda G: (G - mu) ** 2, G))
     return np.sum(
         weighted_total(v, lambda G, observed: np.where(observed, G - mu, 0.0) ** 2, G, observed)
     )
@@ -121,8 +128,13 @@ def spread(count, squares, mu):
 
 
 def standardise(G, observed, mu, s):
-    """Z = (G - mu) / s with 0 in missing cells, as the least-squares kernels want it."""
+    """Z = (G - mu) / s with 0 in missing cells, as the least-squares kernels want it; observed None:
+    nothing is missing.
+    """
     Z = np.empty(G.shape)
     for rows in blocks(len(G)):
-        Z[rows] = np.where(observed[rows], (G[rows] - mu) / s, 0.0)
+        np.subtract(G[rows], mu, out=Z[rows])
+        Z[rows] /= s
+        if observed is not None:
+            Z[rows][~observed[rows]] = 0.0
     return Z

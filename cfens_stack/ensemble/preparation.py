@@ -63,9 +63,9 @@ def prepare(rows, settings, classes, names):
     encoder = replace(
         encoder, confidence_scale=cells / total, ridge=float(settings.lambda_reg * cells / v_sum)
     )
-    missing, changes = None, []
+    gram, missing, changes = None, None, []
     if settings.uncertainty:
-        encoder, missing, changes = learn_to_complete(rows, encoder, settings, v_sum)
+        encoder, gram, missing, changes = learn_to_complete(rows, encoder, settings, v_sum)
         if changes:
             rows = rows.map(partial(complete, completion=encoder.completion))
             cells = v_sum * len(encoder.means)
@@ -79,12 +79,13 @@ def prepare(rows, settings, classes, names):
         nonnegative=settings.nonnegative and layout.kind != "scores",
         missing_moment=missing,
         changes=changes,
+        gram=gram,
     )
 
 
 def learn_to_complete(rows, encoder, settings, v_sum):
-    """The encoder with its completion, what the uncertainty of filled cells adds to the second
-    moment of completed rows, and the changes that EM made.
+    """The encoder with its completion, the second moment of completed rows, what the uncertainty of
+    filled cells adds to it (None where there are none), and the changes that EM made.
     """
     q = len(encoder.means)
     completion, moment, changes = learn_completion(
@@ -100,9 +101,9 @@ def learn_to_complete(rows, encoder, settings, v_sum):
     # A completed row has q cells of mean confidence 1: the ridge of a complete row.
     encoder = replace(encoder, completion=completion, ridge=float(settings.lambda_reg * q))
     if not changes:
-        return encoder, None, changes
+        return encoder, moment, None, changes
     (filled,) = rows.sum(partial(completed_moment, completion=completion))
-    return encoder, moment - filled, changes
+    return encoder, filled, moment - filled, changes
 
 
 def refuse_outside(rows):
@@ -251,12 +252,12 @@ def to_link_scale(rows, **link):
 
 def link_sums(rows):
     """Weight and sum of the link-scale predictions of each column."""
-    return column_sums(rows.G, np.isfinite(rows.R), rows.v)
+    return column_sums(rows.G, rows.observed, rows.v)
 
 
 def deviation_sums(rows, mu):
     """Sum of squared deviations from the column means."""
-    return (squares_about(rows.G, np.isfinite(rows.R), rows.v, mu),)
+    return (squares_about(rows.G, rows.observed, rows.v, mu),)
 
 
 def brier_score_sums(rows, layout):
@@ -267,15 +268,15 @@ def brier_score_sums(rows, layout):
 
 def centre(rows, encoder):
     """With Z and C instead of G."""
-    Z = encoder.centre(rows.G, np.isfinite(rows.R))
-    return replace(rows, G=None, given=None, Z=Z, C=encoder.cell_confidence(rows.R, rows.given))
+    Z = encoder.centre(rows.G, rows.observed)
+    C = encoder.cell_confidence(rows.R, rows.observed, rows.given)
+    return replace(rows, G=None, given=None, Z=Z, C=C)
 
 
 def slope_cells(rows):
     """What the slopes are learnt from: Z, where observed (None: everywhere), class codes, weights."""
     rows = rows.labelled()
-    observed = np.isfinite(rows.R)
-    return rows.Z, None if observed.all() else observed, rows.y, rows.v
+    return rows.Z, rows.observed, rows.y, rows.v
 
 
 def confidence_sums(rows):

@@ -8,6 +8,7 @@ from sklearn.utils import check_array
 from cfens_stack.ensemble.confidence import check_confidence
 from cfens_stack.ensemble.layout import SUM_TOLERANCE, layout_sums
 from cfens_stack.ensemble.link import refuse_large_scores
+from cfens_stack.kernels.blocks import blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,8 @@ class Rows:
         Sample weights.
     y : ndarray of int, shape (n,)
         Class codes, -1 where unlabelled.
+    observed : ndarray of bool, shape (n, q), or None
+        Cells of R with a prediction, once columns are selected; None where nothing is missing.
     given : ndarray of shape (n, q) or None
         What a callable confidence returned.
     G, Z : ndarray of shape (n, q) or None
@@ -34,6 +37,7 @@ class Rows:
     R: np.ndarray
     v: np.ndarray
     y: np.ndarray
+    observed: np.ndarray | None = None
     given: np.ndarray | None = None
     G: np.ndarray | None = None
     Z: np.ndarray | None = None
@@ -44,21 +48,25 @@ class Rows:
         if isinstance(chosen, np.ndarray) and chosen.all():
             return self
         C = self.C
+
+        def of(array):
+            return None if array is None else array[chosen]
+
         return Rows(
             R=self.R[chosen],
             v=self.v[chosen],
             y=self.y[chosen],
-            given=None if self.given is None else self.given[chosen],
-            G=None if self.G is None else self.G[chosen],
-            Z=None if self.Z is None else self.Z[chosen],
+            observed=of(self.observed),
+            given=of(self.given),
+            G=of(self.G),
+            Z=of(self.Z),
             C=C if C is None or C.ndim == 1 else C[chosen],
         )
 
     def observed_confidence(self):
         """C with 0 in missing cells: (q,) if nothing is missing and it is the same in all rows."""
-        observed = np.isfinite(self.R)
         assert self.C is not None
-        return self.C if observed.all() else np.where(observed, self.C, 0.0)
+        return self.C if self.observed is None else np.where(self.observed, self.C, 0.0)
 
     def labelled(self):
         """The rows that have a label."""
@@ -108,7 +116,11 @@ def sums_of_layout(rows, n_classes):
 def observed_cells(rows):
     """Number of predictions of each column in rows of positive weight."""
     R = rows.R if rows.v.all() else rows.R[rows.v > 0]
-    return (np.isfinite(R).sum(axis=0),)
+    counts = np.zeros(R.shape[1], dtype=int)
+    for block in blocks(len(R)):
+        observed = np.isfinite(R[block])
+        counts += len(observed) if observed.all() else observed.sum(axis=0)
+    return (counts,)
 
 
 def give_confidence(rows, confidence, classes, columns):
@@ -127,4 +139,7 @@ def keep(rows, columns):
     if len(columns) < rows.R.shape[1] or (np.diff(columns) != 1).any():
         given = None if rows.given is None else rows.given[:, columns]
         rows = replace(rows, R=rows.R[:, columns], given=given)
-    return rows.take(np.isfinite(rows.R).any(axis=1) & (rows.v > 0))
+    observed = np.isfinite(rows.R)
+    if observed.all():
+        return rows.take(rows.v > 0)
+    return replace(rows, observed=observed).take(observed.any(axis=1) & (rows.v > 0))

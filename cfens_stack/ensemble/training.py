@@ -45,6 +45,8 @@ class Problem:
         What the uncertainty of filled cells adds to the second moment of the rows.
     changes : list of float
         Relative change of the covariance of complete rows at each sweep of EM.
+    gram : ndarray of shape (q, q) or None
+        Z'VZ of the rows, where completion has summed it.
     """
 
     rows: Partitions
@@ -56,6 +58,7 @@ class Problem:
     nonnegative: bool
     missing_moment: np.ndarray | None = None
     changes: list = field(default_factory=list)
+    gram: np.ndarray | None = None
 
     @property
     def layout(self):

@@ -7,16 +7,17 @@ import pytest
 
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
-from cfens_stack.ensemble.als import label_aware_cells, truth, truth_sums
 from cfens_stack.ensemble.confidence import (
     calibration,
     certainty,
     check_confidence,
     mean_sums,
-    reweighted,
-    true_class_probability,
 )
-from cfens_stack.ensemble.layout import Layout
+from cfens_stack.ensemble.label_aware import (
+    label_aware_confidence,
+    label_aware_scales,
+    truth_sums,
+)
 from cfens_stack.ensemble.rows import Rows
 
 
@@ -47,32 +48,50 @@ def test_calibration_is_one_minus_the_brier_score_of_observed_cells():
     assert confidence[2] == pytest.approx((first + 0.0) / 2)  # no label, no judgement
 
 
-def test_label_aware_confidence_by_hand():
-    """c (rho + (1 - rho) a), with a the probability of the truth, scaled to mean 1 over labelled
-    cells.
+def label_aware_by_hand(rows, classes, rho):
+    """c (rho + (1 - rho) q), with q the probability of the truth, scaled to mean 1 over the cells
+    whose truth is known; then all of it to mean 1 over the cells that have a confidence.
     """
-    R = np.array([[0.8, 0.4], [0.3, np.nan], [0.5, 0.9]])
-    C = np.array([[1.0, 2.0], [1.0, 0.0], [3.0, 1.0]])
-    targets = np.array([[1, 1], [0, 0], [0, 0]])
-    labelled = np.array([True, True, False])
-    a = np.array([0.8, 0.4, 0.7])
-    a = a / a.mean()
-    expected = np.array(
-        [[0.25 + 0.75 * a[0], 2 * (0.25 + 0.75 * a[1])], [0.25 + 0.75 * a[2], 0.0], [3.0, 1.0]]
-    )
-    q = true_class_probability(C, R, targets, labelled)
-    count, total = mean_sums(q, np.ones(3))
-    np.testing.assert_allclose(reweighted(C, q, labelled, 0.25, count / total), expected)
-    np.testing.assert_array_equal(reweighted(C, q, labelled, 1.0, count / total), C)
+    C, v = np.broadcast_to(rows.C, rows.R.shape), rows.v[:, None]
+    known = np.isfinite(rows.R) & (rows.y >= 0)[:, None]
+    q = np.where(rows.y[:, None] == classes, rows.R, 1.0 - rows.R)
+    q = np.where(known & (C > 0), q, 0.0)
+    q = q * np.sum(v * (q > 0)) / np.sum(v * q)
+    confidence = np.where(known, C * (rho + (1.0 - rho) * q), C)
+    return confidence * np.sum(v * (confidence > 0)) / np.sum(v * confidence)
 
 
-def test_models_that_are_certain_and_always_wrong_leave_confidence_as_it_is():
+@pytest.mark.parametrize("rho", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("kind", ["complete", "unlabelled", "missing", "filled"])
+@pytest.mark.parametrize("per_cell", [False, True])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_label_aware_confidence_by_hand(n_outputs, per_cell, kind, rho):
+    rng = np.random.default_rng(0)
+    n, classes = 1500, np.ones(6, dtype=int) if n_outputs == 1 else np.tile(np.arange(3), 2)
+    R, v = rng.uniform(size=(n, 6)), rng.gamma(2.0, size=n)
+    y = rng.integers(-1 if kind == "unlabelled" else 0, max(n_outputs, 2), n)
+    C = rng.uniform(0.5, 2.0, (n, 6) if per_cell else 6)
+    observed = None
+    if kind in ("missing", "filled"):
+        observed = rng.random((n, 6)) < 0.8
+        R = np.where(observed, R, np.nan)
+        C = np.where(observed, C, 0.0) if kind == "missing" else C
+    rows = Rows(R, v, y, observed, Z=np.zeros((n, 6)), C=C)
+    scales = label_aware_scales(truth_sums(rows, classes), rho)
+    confidence = label_aware_confidence(rows, classes, rho, *scales)
+    np.testing.assert_allclose(confidence, label_aware_by_hand(rows, classes, rho), rtol=1e-12)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_models_that_are_certain_and_always_wrong_leave_confidence_as_it_is(labelled):
     """q = 0 everywhere has no mean to scale by."""
-    R, y = np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([0, 1])
-    rows = Rows(R, np.ones(2), y, Z=np.zeros((2, 2)), C=np.ones((2, 2)))
-    truths = truth(rows, Layout("positive", np.arange(2), 1))
-    assert truth_sums(truths) == (0.0, 0.0)
-    np.testing.assert_array_equal(label_aware_cells(truths, 0.0, scale=0.0).C, rows.C)
+    R, y = np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([0, 1 if labelled else -1])
+    rows = Rows(R, np.ones(2), y, Z=np.zeros((2, 2)), C=np.array([0.5, 1.5]))
+    classes = np.ones(2, dtype=int)
+    sums = truth_sums(rows, classes)
+    assert sums[:2] == (0.0, 0.0)
+    confidence = label_aware_confidence(rows, classes, 0.0, *label_aware_scales(sums, 0.0))
+    np.testing.assert_array_equal(confidence, np.broadcast_to(rows.C, (2, 2)))
 
 
 def test_scale_is_the_weighted_mean_over_observed_cells():
