@@ -18,6 +18,9 @@ MODEL_TOLERANCE = 1e-11  # below it the Newton model errs by less than DECREMENT
 ROUNDING = 1e-14
 NEAR_BOUND = 1e-4
 LONGEST = 1.5  # times the step before: farther ahead a Hessian's change says nothing
+# In intercepts, which are log-odds. Where probabilities are near 0 or 1 in all rows, a full step
+# leads to where they are 1 or 0 in all rows, at a lower loss that no step leads away from.
+LARGEST_STEP = 4.0
 
 
 def supervision(theta, Y, M, t, y, s, gamma, w0, strength, copies=1.0):
@@ -120,7 +123,7 @@ def descend(theta, evaluate, loss, *, w0, strength, nonnegative, copies=1.0):
         if decrement <= MODEL_TOLERANCE * size and np.all(theta + step >= lower):
             history.append(value - 0.5 * decrement)
             return theta + step, hessian, history, True, _modelled(loss, step)
-        length = 1.0
+        length = min(1.0, LARGEST_STEP / max(np.abs(step[len(w0) :]).max(), TINY))
         while length > 1e-10:
             trial = np.maximum(theta + length * step, lower)
             trial_loss = evaluate(trial)

@@ -17,7 +17,7 @@ from cfens_stack.ensemble.damping import damping_of
 from cfens_stack.ensemble.encoder import Encoder
 from cfens_stack.ensemble.engines import Partitions
 from cfens_stack.ensemble.losses import loss_sums
-from cfens_stack.ensemble.newton import minimise
+from cfens_stack.ensemble.newton import LARGEST_STEP, minimise
 from cfens_stack.kernels.ridge import fold_in
 
 IMBALANCED_BELOW = 0.2  # share of the rarest class; with K classes 0.4 / K
@@ -186,7 +186,8 @@ def train_aggregator(problem, X, settings, aggregator_reg=None):
         return AggregatorFit(w0, b0, np.inf, [], True), W, b0 - W @ mu, base
     factors = LabelledFactors(problem, X, columns)
     factors.damp(w0)
-    plain = factors.loss(None, 0.0, base_scores(problem, problem.mass, 0.0))
+    shares = base_scores(problem, problem.mass, 0.0)
+    plain = factors.loss(None, 0.0, shares)
     same = gamma == 0 and np.all(problem.class_weights == 1)
     tilted = plain if same else factors.loss(problem.class_weights, gamma, base)
     M = problem.encoder.scale * problem.gain[source, None] * X[source]
@@ -196,7 +197,7 @@ def train_aggregator(problem, X, settings, aggregator_reg=None):
         M,
         target,
         w0=w0,
-        b0=b0,
+        b0=np.clip(b0, shares - LARGEST_STEP, shares + LARGEST_STEP),
         aggregator_reg=settings.aggregator_reg if aggregator_reg is None else aggregator_reg,
         nonnegative=problem.nonnegative,
         n=problem.mass.sum(),

@@ -564,3 +564,28 @@ def test_models_that_say_nothing_leave_the_prevalence(tilt):
         .predict_proba(np.full((2, 3), 0.5))
     )
     np.testing.assert_allclose(P[:, 1], 0.25, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(("shift", "noise"), [(8.0, 1.0), (-8.0, 1.0), (4.0, 1e-3)])
+@pytest.mark.parametrize("rare", [0.5, 0.01])
+def test_models_that_are_far_off_on_average_are_moved_to_the_class_shares(
+    n_classes, shift, noise, rare
+):
+    """A full Newton step from where all probabilities are near 1 led to where all are 0, at a lower
+    loss that no step led away from: every row got the same 1e-17.
+    """
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(1000) < rare, rng.integers(1, n_classes, 1000), 0)
+    y[:6] = np.arange(6) % n_classes
+    logits = noise * (
+        rng.normal(size=(1000, 3, n_classes)) + (y[:, None, None] == np.arange(n_classes))
+    )
+    logits[:, :, 1] += shift
+    R = softmax(logits, axis=2)
+    R = R[:, :, 1] if n_classes == 2 else R.reshape(1000, -1)
+    meta = CFEnsemble(layout="positive" if n_classes == 2 else "model-major").fit(R, y)
+    P, shares = meta.predict_proba(R), np.bincount(y) / 1000
+    assert meta.converged_
+    np.testing.assert_allclose(P.mean(axis=0), shares, atol=1e-4)
+    assert log_loss(y, P) < log_loss(y, np.tile(shares, (1000, 1))) + 1e-3
