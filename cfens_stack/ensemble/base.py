@@ -20,6 +20,7 @@ from cfens_stack.all_or_nothing import all_or_nothing
 from cfens_stack.ensemble import rows as steps
 from cfens_stack.ensemble.completion import has_converged
 from cfens_stack.ensemble.constraints import CONSTRAINTS
+from cfens_stack.ensemble.contributions import ContributionsMixin
 from cfens_stack.ensemble.damping import damping_of
 from cfens_stack.ensemble.engines import row_slices, too_large_to_copy
 from cfens_stack.ensemble.intake import on_engine, warn_of_small_weights
@@ -37,6 +38,7 @@ PREDICT_BLOCK_ROWS = 16384
 
 class BaseCFEnsemble(
     FittedSummaryMixin,
+    ContributionsMixin,
     ClassNamePrefixFeaturesOutMixin,
     ClassifierMixin,
     TransformerMixin,

@@ -38,6 +38,25 @@ class SearchResults(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
         is_positive = P[:, positive] >= self.best_threshold_
         return self.classes_[np.where(is_positive, positive, 1 - positive)]
 
+    @available_if(_refits)
+    def contributions(self, R, return_intercept=False):
+        """What each base model adds to the log-odds of each row: see `CFEnsemble.contributions`.
+
+        Raises
+        ------
+        ValueError
+            If several configurations were selected: the mean of their probabilities has log-odds
+            that are no sum over models.
+        """
+        R = self._check_new(R)
+        if not hasattr(self.best_estimator_, "contributions"):
+            raise ValueError(
+                f"selection={self.selection!r} averages {len(self.selected_trials_)} "
+                "configurations, whose log-odds are no sum over models: search with another "
+                "selection, such as 'beyond-noise'."
+            )
+        return self.best_estimator_.contributions(R, return_intercept=return_intercept)
+
     @property
     def trials_(self):
         """Trials as a pandas data frame, a row a trial: state, score, parameters, standard error,
