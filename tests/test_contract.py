@@ -1,4 +1,6 @@
-"""scikit-learn's own checks, with no expected failure."""
+"""scikit-learn's own checks. Expected to fail are those that want `fit_transform` to be what
+`transform` gives: of a stack it is the out-of-fold predictions, as `TargetEncoder` does it.
+"""
 
 from importlib.util import find_spec
 
@@ -59,13 +61,22 @@ if find_spec("torch"):
     ]
 
 
+def expected_failures(estimator):
+    if not isinstance(estimator, StackingPipeline):
+        return {}
+    reason = "fit_transform gives out-of-fold predictions, which is not what transform gives"
+    return dict.fromkeys(
+        ["check_transformer_general", "check_transformer_data_not_an_array"], reason
+    )
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:layout='auto' found no groups:UserWarning")  # features, no R
 @pytest.mark.filterwarnings("ignore:.* predict the opposite of their class:UserWarning")
 @pytest.mark.filterwarnings(
     "ignore::cfens_stack.BaseModelWarning"
 )  # a base model that does not take sparse rows
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_common_checks(estimator, check):
     check(estimator)
 
@@ -95,9 +106,15 @@ def requesting():
 )
 def test_common_checks_with_metadata_routing(which):
     with config_context(enable_metadata_routing=True):
-        results = check_estimator(requesting()[which], on_fail=None)
+        estimator = requesting()[which]
+        expected = expected_failures(estimator)
+        results = check_estimator(estimator, on_fail=None, expected_failed_checks=expected)
     assert len(results) > 50
-    assert [result for result in results if result["status"] not in ("passed", "skipped")] == []
+    assert [
+        result for result in results if result["status"] not in ("passed", "skipped", "xfail")
+    ] == []
+    failed = {result["check_name"] for result in results if result["status"] == "xfail"}
+    assert failed == set(expected)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

@@ -29,6 +29,7 @@ ROOMS = {
     "search": {"validation", "all_or_nothing", "html", "processes", "splits", "ensemble", "guide"},
     "display": {"validation", "ensemble"},
     "plugins": {"validation", "kernels", "ensemble", "stacking"},
+    "command_line": {"validation", "ensemble", "guide", "search", "stacking", "plugins"},
 }
 
 OPTIONAL = {

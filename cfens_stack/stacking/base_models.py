@@ -22,6 +22,15 @@ def model_columns(R, names, classes):
     return [(name, R[:, u * width : (u + 1) * width]) for u, name in enumerate(names)]
 
 
+def column_names(names, classes):
+    """Names of the columns of the prediction matrix: the model's, followed by the class if there
+    are more than two.
+    """
+    if len(classes) > 2:
+        names = [f"{name}_{label}" for name in names for label in classes]
+    return np.array(names, dtype=object)
+
+
 @dataclass(frozen=True)
 class BaseModels:
     """Fitted base models, their out-of-fold predictions, and what was noted on the way.

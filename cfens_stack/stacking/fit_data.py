@@ -8,6 +8,8 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
+from cfens_stack.stacking.frames import index_of
+
 ROWS, CELLS = 100, 10_000  # at most, of the rows that are compared
 
 
@@ -26,6 +28,8 @@ class FitData:
         Stands for the table X; see `rows_key`.
     key : str or None
         Stands for X and y in the cache, if there is one.
+    index : pandas.Index or None
+        Of a pandas frame X.
     """
 
     y: np.ndarray
@@ -33,6 +37,7 @@ class FitData:
     splits: list[Any]
     rows: str
     key: str | None
+    index: Any = None
 
     @classmethod
     def of(cls, X, y, metadata, splits, key):
@@ -40,7 +45,7 @@ class FitData:
         kept = {name: None if part is None else part.copy() for name, part in metadata.items()}
         small = np.int32 if len(y) < 2**31 else np.int64
         folds = [(train.astype(small), test.astype(small)) for train, test in splits]
-        return cls(y, kept, folds, rows_key(X), key)
+        return cls(y, kept, folds, rows_key(X), key, index_of(X))
 
 
 def rows_key(X):

@@ -7,6 +7,7 @@ from sklearn.utils import check_consistent_length
 from cfens_stack.ensemble.aggregator import column_weights
 from cfens_stack.splits import make_splits
 from cfens_stack.stacking.base_predictions import codes_of
+from cfens_stack.stacking.frames import named_predictions, pandas_for
 from cfens_stack.stacking.meta_learner import fit_meta
 from cfens_stack.stacking.scoring import N_BLOCKS, RowScorer
 from cfens_stack.validation import UNLABELLED
@@ -93,7 +94,7 @@ def row_scorer(scoring, y, metadata, classes):
             int(n_blocks), y[:, None], y, given, classes=classes, seed=0, rare="pass"
         )
         blocks = [test for _, test in folds]
-    return RowScorer(scoring, y, len(classes), metadata.get("sample_weight"), blocks)
+    return RowScorer(scoring, y, classes, metadata.get("sample_weight"), blocks)
 
 
 def out_of_fold_ensemble(meta, R, y, classes, params, groups):
@@ -112,11 +113,22 @@ def out_of_fold_ensemble(meta, R, y, classes, params, groups):
     groups : ndarray of shape (n,) or None
     """
     P = np.full((len(y), len(classes)), np.nan)
+    for fitted, test in out_of_fold_fits(meta, R, y, classes, params, groups):
+        asked = test[np.isfinite(R[test]).any(axis=1)]
+        if len(asked):
+            P[asked] = fitted.predict_proba(R[asked])
+    return P
+
+
+def out_of_fold_fits(meta, R, y, classes, params, groups):
+    """The meta-learner fitted without each fold, and the rows of that fold, pair by pair; nothing
+    for a fold that could not be fitted. Parameters as of `out_of_fold_ensemble`.
+    """
     given = {} if groups is None else {"groups": groups}
     counts = np.bincount(y[y != UNLABELLED])
     n_folds = min(N_META_FOLDS, int(counts.max()))
     if n_folds < 2 or (len(classes) == 2 and counts.min() == 1):
-        return P  # a class cannot be both learnt and held out
+        return  # a class cannot be both learnt and held out
     splits = make_splits(n_folds, y[:, None], y, given, classes=classes, seed=0, rare="pass")
     for _, test in splits:
         seen = np.setdiff1d(np.arange(len(y)), test)
@@ -125,10 +137,7 @@ def out_of_fold_ensemble(meta, R, y, classes, params, groups):
             fitted = fit_meta(clone(meta), R[seen], y[seen], classes, part, [])
         except ValueError:
             continue  # a class is held out whole
-        asked = test[np.isfinite(R[test]).any(axis=1)]
-        if len(asked):
-            P[asked] = fitted.predict_proba(R[asked])
-    return P
+        yield fitted, test
 
 
 class LeaderboardMixin(BaseEstimator):
@@ -148,8 +157,9 @@ class LeaderboardMixin(BaseEstimator):
         y : array-like of shape (n,), default=None
             Their labels.
         scoring : str or callable, default=None
-            A scorer of scikit-learn for predictions or probabilities; larger is better. It sees
-            class codes. None: "neg_log_loss".
+            A scorer of scikit-learn for predictions or probabilities; larger is better. One by name
+            sees class codes, so that `classes_[1]` is positive; a callable sees labels. None:
+            "neg_log_loss".
 
         Returns
         -------
@@ -167,7 +177,7 @@ class LeaderboardMixin(BaseEstimator):
             If y is not given for X, or has a label that the fit has not seen.
         """
         data, classes, names = self._kept_data(), self.classes_, self.model_names_
-        pd = _pandas()
+        pd = pandas_for("leaderboard")
         scorer = row_scorer(scoring, data.y, data.metadata, classes)
         stacked = None
         if hasattr(self.meta_, "predict_proba"):
@@ -197,9 +207,12 @@ class LeaderboardMixin(BaseEstimator):
             )
         R = self.base_predictions(X)
         check_consistent_length(R, codes)
-        stacked = self.meta_.predict_proba(R) if hasattr(self.meta_, "predict_proba") else None
+        stacked = None
+        if hasattr(self.meta_, "predict_proba"):
+            named = named_predictions(self.meta_, R, self.get_feature_names_out())
+            stacked = self.meta_.predict_proba(named)
         contenders = contender_probabilities(R, len(self.model_names_), len(self.classes_), stacked)
-        scorer = RowScorer(scoring, codes, len(self.classes_), None, [])
+        scorer = RowScorer(scoring, codes, self.classes_, None, [])
         return [scorer.interval(P)[0] for P in contenders]
 
     def _notes(self):
@@ -228,14 +241,3 @@ class LeaderboardMixin(BaseEstimator):
             for u, name in enumerate(self.model_names_)
         ]
         return [*models, *({"name": kind, "kind": kind} | totals for kind in REFERENCES)]
-
-
-def _pandas():
-    """Pandas, or an ImportError that names the extra."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError(
-            "leaderboard returns a pandas frame: pip install pandas, or 'cfens-stack[recipes]'."
-        ) from error
-    return pandas

@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.utils import _safe_indexing, get_tags
 
 from cfens_stack.stacking.failures import summary
-from cfens_stack.validation import UNLABELLED, refuse_classes
+from cfens_stack.stacking.frames import named_predictions
+from cfens_stack.validation import UNLABELLED, positive_class, refuse_classes
 
 
 def check_meta_classes(meta, classes):
@@ -22,7 +23,21 @@ def check_meta_classes(meta, classes):
         )
 
 
-def fit_meta(meta, R, y, classes, fit_params, failures):
+def stated(meta, classes):
+    """The meta-learner with what a stack knows of its matrix: nothing has to be read off the
+    numbers, and a positive class is one of the labels, of which the meta-learner sees the codes.
+    """
+    params = meta.get_params(deep=False)
+    if params.get("layout") == "auto":
+        meta.set_params(layout="positive" if len(classes) == 2 else "model-major")
+    if params.get("pos_label") is not None:
+        code = positive_class(params["pos_label"], classes)
+        # Of an ensemble it is the class that columns give the probability of: the second one.
+        meta.set_params(pos_label=None if "layout" in params else code)
+    return meta
+
+
+def fit_meta(meta, R, y, classes, fit_params, failures, names=None):
     """Fit `meta` on the rows that have a prediction; rows without a label (y = -1) are for those
     that take them.
 
@@ -34,6 +49,8 @@ def fit_meta(meta, R, y, classes, fit_params, failures):
     fit_params : dict of str to array of length n
     failures : list of FitFailure
         Why cells are missing, for the error message.
+    names : sequence of str, default=None
+        Of the columns; for meta-learners that tell of columns by name.
 
     Returns
     -------
@@ -66,7 +83,8 @@ def fit_meta(meta, R, y, classes, fit_params, failures):
             warnings.filterwarnings(
                 "ignore", message=".*have no prediction in any row", category=UserWarning
             )
-            return meta.fit(R, labels, **fit_params)
+            named = R if names is None else named_predictions(meta, R, names)
+            return meta.fit(named, labels, **fit_params)
     except ValueError as error:
         n_missing = np.isnan(R).sum()
         if n_missing == 0:

@@ -2,6 +2,7 @@
 tags, routing, diagram.
 """
 
+from functools import wraps
 from typing import Any
 
 from sklearn.base import ClassifierMixin
@@ -13,6 +14,30 @@ from cfens_stack.ensemble.estimators import CFEnsemble
 from cfens_stack.stacking.default_pool import default_estimators
 from cfens_stack.stacking.metadata import request_weights
 from cfens_stack.stacking.named_estimators import NamedEstimatorsMixin, named
+
+OF_OTHERS = {  # parameters of scikit-learn's stacks, and what to do here
+    "final_estimator": "pass it as meta",
+    "stack_method": "each model gives the best that it has of predict_proba, decision_function and "
+    "predict",
+    "passthrough": "the meta-learner sees predictions alone",
+    "verbose": "pass progress=True",
+}
+
+
+def explain_foreign_names(init):
+    """Name in the error of an unknown parameter what scikit-learn's stacks call it."""
+
+    @wraps(init)
+    def checked(self, *args, **params):
+        for name, remedy in OF_OTHERS.items():
+            if name in params:
+                raise TypeError(
+                    f"StackingPipeline has no {name}, a parameter of scikit-learn's "
+                    f"StackingClassifier: {remedy}."
+                )
+        init(self, *args, **params)
+
+    return checked
 
 
 class StackParametersMixin(ClassifierMixin, NamedEstimatorsMixin):
@@ -28,6 +53,8 @@ class StackParametersMixin(ClassifierMixin, NamedEstimatorsMixin):
         Where `estimators` or `meta` is None, parameters of the default base models and of the
         default meta-learner can be set too: they then become the parameter.
         """
+        for name in OF_OTHERS.keys() & params.keys() - self.get_params().keys():
+            raise ValueError(f"StackingPipeline has no {name}: {OF_OTHERS[name]}.")
         if self.meta is None and "meta" not in params and _names_part(params, {"meta"}):
             self.meta = request_weights(CFEnsemble())
         if self.estimators is None and "estimators" not in params:

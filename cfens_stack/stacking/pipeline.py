@@ -14,11 +14,13 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from cfens_stack.html import FittedSummaryMixin
 from cfens_stack.splits import make_splits
 from cfens_stack.stacking.fit_data import FitData
+from cfens_stack.stacking.frames import FramesMixin
+from cfens_stack.stacking.importance import ImportanceMixin
 from cfens_stack.stacking.leaderboard import LeaderboardMixin
 from cfens_stack.stacking.meta_learner import check_meta_classes
 from cfens_stack.stacking.metadata import split_metadata
 from cfens_stack.stacking.named_estimators import refuse_frozen
-from cfens_stack.stacking.parameters import StackParametersMixin
+from cfens_stack.stacking.parameters import StackParametersMixin, explain_foreign_names
 from cfens_stack.stacking.predictions import PredictionMixin
 from cfens_stack.stacking.refits import RefitMixin
 from cfens_stack.stacking.selecting import SelectMixin
@@ -35,6 +37,8 @@ class StackingPipeline(
     RefitMixin,
     SelectMixin,
     LeaderboardMixin,
+    ImportanceMixin,
+    FramesMixin,
 ):
     """Base models, their out-of-fold predictions, and a meta-learner that combines them.
 
@@ -189,6 +193,7 @@ class StackingPipeline(
         "random_state": ["random_state"],
     }
 
+    @explain_foreign_names
     def __init__(
         self,
         estimators=None,

@@ -3,19 +3,43 @@ them.
 """
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from cfens_stack.stacking.asking import ask_each
-from cfens_stack.stacking.base_models import model_columns, n_columns
+from cfens_stack.stacking.base_models import column_names, model_columns, n_columns
 from cfens_stack.stacking.base_predictions import as_probabilities
 from cfens_stack.stacking.failures import FitFailure, report_predictions
+from cfens_stack.stacking.frames import contributions_frame, index_of, named_predictions
 from cfens_stack.stacking.tables import check_rows
 
 
-class PredictionMixin(BaseEstimator):
+class PredictionMixin(TransformerMixin, BaseEstimator):
     """Predictions of the base models and of the stack."""
+
+    def transform(self, X):
+        """`base_predictions`, as an array or, after `set_output`, as a data frame with a column per
+        model.
+        """
+        return self.base_predictions(X)
+
+    def fit_transform(self, X, y, sample_weight=None, groups=None):
+        """Fit, and the out-of-fold predictions of the rows, `oof_`; see `fit`.
+
+        They are not `fit(X, y).transform(X)`, whose base models have seen the labels.
+
+        Parameters
+        ----------
+        X : table of shape (n, p)
+        y : array-like of shape (n,)
+        sample_weight, groups : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        R : ndarray or data frame of shape (n, m) or (n, m * K)
+        """
+        return self.fit(X, y, sample_weight=sample_weight, groups=groups).oof_.copy()
 
     def base_predictions(self, X):
         """Prediction matrix of new rows, the input of the meta-learner.
@@ -59,25 +83,61 @@ class PredictionMixin(BaseEstimator):
         """Probabilities of the classes: ndarray of shape (n, K), columns in the order of
         `classes_`.
         """
-        R = self.base_predictions(X)
+        R = self._meta_input(X)
         return self.meta_.predict_proba(R)
+
+    @available_if(_meta_predicts_probabilities)
+    def predict_log_proba(self, X):
+        """Logarithm of `predict_proba`: ndarray of shape (n, K)."""
+        return np.log(self.predict_proba(X))
 
     def predict(self, X):
         """Class of each row: ndarray of shape (n,)."""
-        R = self.base_predictions(X)
+        R = self._meta_input(X)
         return self.classes_[np.asarray(self.meta_.predict(R)).astype(int)]
+
+    def _meta_explains(self):
+        meta = self.meta_ if hasattr(self, "meta_") else self._new_meta()
+        return hasattr(meta, "contributions")
+
+    @available_if(_meta_explains)
+    def contributions(self, X, return_intercept=False, as_frame=False):
+        """What each base model adds to the log-odds of each row: see `CFEnsemble.contributions`.
+
+        Parameters
+        ----------
+        X : table of shape (n, p)
+        return_intercept : bool, default=False
+        as_frame : bool, default=False
+            A pandas frame with a column per model, named after it, and a last one "intercept"; for
+            K > 2 classes columns are pairs (class, model).
+
+        Returns
+        -------
+        contributions : ndarray of shape (n, m) or (n, m, K), or pandas.DataFrame
+            In the order of `model_names_`. 0 where a model abstains.
+        intercept : ndarray of shape (n,) or (n, K)
+            With `return_intercept`, without `as_frame`.
+        """
+        R = self._meta_input(X)
+        parts, intercept = self.meta_.contributions(R, return_intercept=True)
+        if as_frame:
+            return contributions_frame(
+                parts, intercept, self.model_names_, self.classes_, index_of(X)
+            )
+        return (parts, intercept) if return_intercept else parts
+
+    def _meta_input(self, X):
+        """Base predictions as the meta-learner was fitted on them."""
+        R = self.base_predictions(X)
+        return named_predictions(self.meta_, R, self.get_feature_names_out())
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns of `oof_`: the model's, followed by the class if there are more than
         two.
         """
         check_is_fitted(self, "meta_")
-        if len(self.classes_) == 2:
-            return np.array(self.model_names_, dtype=object)
-        return np.array(
-            [f"{name}_{label}" for name in self.model_names_ for label in self.classes_],
-            dtype=object,
-        )
+        return column_names(self.model_names_, self.classes_)
 
     def _base_labels(self):
         """What base models are fitted on: the class codes, or elsewhere the labels themselves."""

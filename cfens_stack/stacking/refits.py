@@ -7,12 +7,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from cfens_stack.stacking.base_models import BaseModels
+from cfens_stack.stacking.base_models import BaseModels, column_names
 from cfens_stack.stacking.fit_data import rows_key
 from cfens_stack.stacking.fits import seeded
 from cfens_stack.stacking.fitting import fit_base_models
 from cfens_stack.stacking.leaderboard import model_weights
-from cfens_stack.stacking.meta_learner import check_meta_classes, fit_meta
+from cfens_stack.stacking.meta_learner import check_meta_classes, fit_meta, stated
 from cfens_stack.stacking.metadata import metadata_for
 from cfens_stack.stacking.named_estimators import refuse_frozen
 from cfens_stack.stacking.tables import check_rows
@@ -174,15 +174,18 @@ class RefitMixin(BaseEstimator):
         meta = self._new_meta()
         params = metadata_for(self, {"meta": meta}, self._fit_data.metadata)["meta"]
         meta = seeded(meta, self._seed, "meta", None)
-        if meta.get_params(deep=False).get("layout") == "auto":
-            # Nothing needs to be read off the numbers here.
-            meta.set_params(layout="positive" if len(self.classes_) == 2 else "model-major")
-        return meta, params
+        return stated(meta, self.classes_), params
 
     def _fit_meta(self):
         meta, params = self._meta_with_params()
         self.meta_ = fit_meta(
-            meta, self.oof_, self._fit_data.y, self.classes_, params, self.failures_
+            meta,
+            self.oof_,
+            self._fit_data.y,
+            self.classes_,
+            params,
+            self.failures_,
+            column_names(self.model_names_, self.classes_),
         )
 
     def _take(self, models):

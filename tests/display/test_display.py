@@ -109,11 +109,11 @@ def test_a_pipeline_is_looked_through_and_gives_the_names():
     display = LatentSpaceDisplay.from_estimator(stack)
     assert display.names == ["bayes", "tree"]
     shown = DisagreementDisplay.from_estimator(stack, stack.oof_, np.array(["no", "yes"])[y])
-    np.testing.assert_array_equal(shown.right, stack.meta_.predict(stack.oof_) == y)
+    np.testing.assert_array_equal(shown.right, stack.meta_.predict(stack.oof_frame()) == y)
     curve = ReliabilityDisplay.from_estimator(
         stack, stack.oof_, np.array(["no", "yes"])[y], n_bins=3
     )
-    p = stack.meta_.predict_proba(stack.oof_)[:, 1]
+    p = stack.meta_.predict_proba(stack.oof_frame())[:, 1]
     assert curve.log_losses["at the training prevalence"] == pytest.approx(log_loss(y, p))
 
 
@@ -157,7 +157,7 @@ def test_trust_of_a_pipeline_refits_the_meta_learner_on_its_own_predictions(tabl
     np.testing.assert_array_equal(shown[0].weights, stack.meta_.coef_)
     codes = np.array([np.nan if label is None else label == "yes" for label in y[:200]])
     meta = TrustDisplay.from_estimator(
-        stack.meta_, stack.oof_, codes, n_bootstrap=3, random_state=0
+        stack.meta_, stack.oof_frame(), codes, n_bootstrap=3, random_state=0
     )
     np.testing.assert_array_equal(meta.upper, shown[0].upper)
 

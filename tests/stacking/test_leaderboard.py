@@ -101,7 +101,9 @@ def test_the_interval_is_as_wide_as_a_mean_is_uncertain():
     p = np.clip(0.5 + 0.3 * (y - 0.5) + rng.normal(scale=0.1, size=4000), 0.01, 0.99)
     blocks = [np.arange(k, 4000, 20) for k in range(20)]
     losses = -np.log(np.where(y == 1, p, 1 - p))
-    score, low, high = RowScorer(None, y, 2, None, blocks).interval(np.column_stack([1 - p, p]))
+    score, low, high = RowScorer(None, y, np.arange(2), None, blocks).interval(
+        np.column_stack([1 - p, p])
+    )
     assert score == pytest.approx(-losses.mean())
     half_width = 2.09 * losses.std() / np.sqrt(4000)
     assert (high - low) / 2 == pytest.approx(half_width, rel=0.5)

@@ -1,0 +1,1 @@
+"""`cfens-stack`: the ensemble from a shell, for predictions made elsewhere."""
