@@ -4,7 +4,7 @@ from cfens_stack.ensemble import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembl
 from cfens_stack.guide import Guidance, recommend
 from cfens_stack.plugins.prediction_tables import read_predictions
 from cfens_stack.search import CFEnsembleSearch
-from cfens_stack.stacking import BaseModelError, BaseModelWarning, StackingPipeline
+from cfens_stack.stacking import BaseModelError, BaseModelWarning, StackingPipeline, select_models
 
 __version__ = "0.2.0.dev0"
 
@@ -20,4 +20,5 @@ __all__ = [
     "__version__",
     "read_predictions",
     "recommend",
+    "select_models",
 ]

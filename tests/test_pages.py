@@ -25,8 +25,10 @@ PAGES = [
 
 
 def test_every_page_with_code_is_run():
-    """Or by tests/plugins/test_page.py, test_scale_out.py and test_contributing.py."""
-    elsewhere = ["docs/plugins.md", "docs/scale_out.md"]
+    """Or by test_page.py of tests/plugins, test_command_page.py, test_scale_out.py and
+    test_contributing.py.
+    """
+    elsewhere = ["docs/command_line.md", "docs/plugins.md", "docs/scale_out.md"]
     with_code = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
     assert sorted(["README.md", *filter(blocks, with_code)]) == sorted(PAGES + elsewhere)
 

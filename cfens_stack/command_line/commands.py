@@ -14,7 +14,7 @@ from cfens_stack.guide import recommend as recommend_settings
 from cfens_stack.plugins.prediction_tables import read_predictions
 from cfens_stack.plugins.table_files import needed
 from cfens_stack.search import CFEnsembleSearch
-from cfens_stack.stacking.matrix_leaderboard import leaderboard as leaderboard_of
+from cfens_stack.stacking import score_models
 from cfens_stack.validation import encode_labels
 
 
@@ -92,7 +92,7 @@ def leaderboard(options):
     if options.out is not None:
         _check_folder(options.out)
     table = _labelled_table(options)
-    board = leaderboard_of(
+    board = score_models(
         table.R,
         table.y,
         names=table.model_names,

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
+from sklearn.base import clone
 
 from cfens_stack.search.aims import Predicted, best_threshold, check_number_of_classes, make_aims
 from cfens_stack.search.pruning import corrected_standard_error
 from cfens_stack.splits import make_splits
-from cfens_stack.validation import UNLABELLED
+from cfens_stack.validation import UNLABELLED, positive_class
 
 # Rarest-class rows scored a trial, over all repetitions, before folds stop being repeated.
 POSITIVES_WANTED = 100
@@ -218,11 +219,15 @@ def make_evaluation(estimator, R, y, classes, v, groups, *, cv, scoring, seed, p
     """
     aims = make_aims(scoring)
     check_number_of_classes(aims, len(classes))
+    on_codes = all(aim.is_named for aim in aims)
+    if on_codes and estimator.pos_label is not None:
+        code = positive_class(estimator.pos_label, classes)
+        estimator = clone(estimator).set_params(pos_label=code)
     return Evaluation(
         estimator=estimator,
         R=R,
         y=y,
-        labels=_labels(y, None if all(aim.is_named for aim in aims) else classes),
+        labels=_labels(y, None if on_codes else classes),
         classes=classes,
         v=v,
         splits=_splits(cv, R, y, groups, classes, seed),

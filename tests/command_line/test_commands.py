@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from cfens_stack import CFEnsemble
+from cfens_stack.command_line import commands
 from cfens_stack.command_line.arguments import make_parser
+from cfens_stack.command_line.main import main
+from cfens_stack.command_line.model_files import check_target, load_model
 from cfens_stack.datasets import make_predictions
+from cfens_stack.stacking import leaderboard
 
 pandas = pytest.importorskip("pandas")
 MODEL = "model.skops" if find_spec("skops") else "model.joblib"
@@ -123,10 +127,16 @@ def test_recommend_and_leaderboard(folder):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_errors_are_one_line_and_code_2(folder, arguments, message):
+def test_errors_are_one_line_and_code_2(folder, arguments, message, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
     if arguments[:1] == ["fit"] and "--model" not in arguments:
         arguments = [*arguments, "--model", "model.joblib"]
-    out, err = run(folder, *arguments, code=2)
+    try:
+        code = main(arguments)
+    except SystemExit as ended:  # of argparse
+        code = ended.code
+    out, err = capsys.readouterr()
+    assert code == 2
     assert not out
     assert message in err
     assert len([line for line in err.splitlines() if "error:" in line]) == 1
@@ -138,17 +148,58 @@ def test_a_file_that_is_no_skops_and_one_with_foreign_types(folder):
     import skops.io
 
     Path(folder, "bad.skops").write_text("nothing")
-    _, err = run(folder, "predict", "new.csv", "--id", "id", "--model", "bad.skops", code=2)
-    assert "is no skops file" in err
+    with pytest.raises(ValueError, match=r"bad.skops is no skops file"):
+        load_model(folder / "bad.skops")
     skops.io.dump(CFEnsemble(confidence=Path), folder / "foreign.skops")
-    _, err = run(folder, "predict", "new.csv", "--id", "id", "--model", "foreign.skops", code=2)
-    assert "types that are not of this package: pathlib" in err
+    with pytest.raises(ValueError, match="types that are not of this package: pathlib"):
+        load_model(folder / "foreign.skops")
 
 
 @pytest.mark.skipif(bool(find_spec("skops")), reason="skops is installed")
-def test_without_skops_the_error_names_the_extra(folder):
-    _, err = run(folder, "fit", "train.csv", "--label", "y", code=2)
-    assert "pip install 'cfens-stack[skops]'; or name the model .joblib" in err
+def test_without_skops_the_error_names_the_extra():
+    with pytest.raises(ImportError, match=r"pip install 'cfens-stack\[skops\]'; or name the model"):
+        check_target("model.skops")
+
+
+def test_warnings_are_lines_and_an_interruption_has_its_code(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    frame = pandas.read_csv("train.csv", index_col="id")
+    frame["e"] = 1 - frame["e"]
+    frame.to_csv("turned.csv", index=False)
+    assert main(["leaderboard", "turned.csv", "--label", "y"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert any("warning:" in line and "opposite" in line for line in lines)
+    assert all(line.startswith("cfens-stack: warning: ") for line in lines)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "read_predictions", interrupted)
+    assert main(["recommend", "train.csv", "--label", "y"]) == 130
+    assert capsys.readouterr().err == "cfens-stack: error: interrupted\n"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("layout", ["auto", "class-major"])
+def test_a_leaderboard_of_columns_per_class(n_classes, layout):
+    data = make_predictions(200, 3, n_classes=n_classes, random_state=0)
+    P = data.R.reshape(200, 3, -1)
+    P = np.concatenate([1 - P, P], axis=2) if n_classes == 2 else P
+    labels = ["ant", "bee", "cat"][:n_classes]
+    names = [[f"{model}_{label}" for label in labels] for model in ("lin", "tree", "net")]
+    y = np.array(labels)[data.y]
+    R = P if layout == "auto" else P.transpose(0, 2, 1)
+    names = np.array(names if layout == "auto" else np.transpose(names)).ravel()
+    table = leaderboard(R.reshape(200, -1), y, names=names, layout=layout)
+    for u, model in enumerate(["lin", "tree", "net"]):
+        name = model if n_classes > 2 else f"{model}_bee"
+        assert table.loc[name, "score"] == pytest.approx(-log_loss(y, P[:, u]))
+    assert table.loc["average", "score"] == pytest.approx(-log_loss(y, P.mean(axis=1)))
+    if n_classes == 2:
+        turned = leaderboard(1 - data.R, y, pos_label="ant")
+        assert turned.loc["ensemble", "score"] == pytest.approx(table.loc["ensemble", "score"])
+    with pytest.raises(ValueError, match="no probabilities of the classes"):
+        leaderboard(10 * R.reshape(200, -1), y)
 
 
 def test_help_has_examples_that_parse():

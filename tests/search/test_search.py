@@ -527,3 +527,17 @@ def test_a_refit_that_fails_or_is_interrupted_leaves_the_search_as_it_was():
     with pytest.raises(ValueError, match="infinity"):
         model.fit(np.where(DATA.R > 0.5, np.inf, DATA.R), np.where(DATA.y == 1, "a", "b"))
     np.testing.assert_array_equal(model.predict(DATA.R), expected)
+
+
+def test_columns_of_the_first_class_are_named_by_its_label():
+    """Trials are fitted on codes, the refit on labels."""
+    data = make_predictions(200, 4, random_state=0)
+    names = np.array(["well", "sick"])[data.y]  # the columns are of "sick", the first in order
+    settings = {"n_trials": 2, "cv": 2, "random_state": 0}
+    straight = CFEnsembleSearch(**settings).fit(data.R, data.y)
+    turned = CFEnsembleSearch(
+        **settings, estimator=CFEnsemble(pos_label="sick"), pos_label="sick"
+    ).fit(data.R, names)
+    assert turned.best_score_ == pytest.approx(straight.best_score_, abs=1e-9)
+    P = turned.predict_proba(data.R)
+    np.testing.assert_allclose(P[:, 0], straight.predict_proba(data.R)[:, 1], atol=1e-9)

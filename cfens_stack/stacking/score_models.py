@@ -19,7 +19,7 @@ from cfens_stack.stacking.meta_learner import fit_meta, stated
 from cfens_stack.validation import check_groups, check_weights, encode_labels, positive_class
 
 
-def leaderboard(
+def score_models(
     R,
     y,
     *,
@@ -59,7 +59,7 @@ def leaderboard(
         One row per model and for "ensemble" and "average", sorted by score, with columns `kind`,
         `score`, `low`, `high`, `weight`, `slope` and `missing`.
     """
-    pandas = pandas_for("leaderboard")
+    pandas = pandas_for("score_models")
     columns = getattr(R, "columns", None) if names is None else names
     R = check_array(R, dtype=np.float64, ensure_all_finite="allow-nan", input_name="R")
     classes, codes = encode_labels(y)
