@@ -26,14 +26,16 @@ from cfens_stack import (
 )
 from cfens_stack.datasets import make_predictions
 from cfens_stack.display import (
+    ContributionsDisplay,
     DisagreementDisplay,
     LatentSpaceDisplay,
     ReconstructionDisplay,
     ReliabilityDisplay,
+    SelectionPathDisplay,
     TrustDisplay,
 )
 from cfens_stack.search.space import Param
-from cfens_stack.stacking import default_estimators, select_models
+from cfens_stack.stacking import default_estimators, score_models, select_models
 
 R = make_predictions(60, 4, random_state=0).R
 Y = np.arange(60) % 2
@@ -312,6 +314,16 @@ PIPELINE = [
     fitted_stack("select with limits that nothing keeps to", "No subset keeps to max_models=0 and a cost of None: the smallest has 1 models and costs 1.", lambda stack: stack.select(max_models=0)),
     fitted_stack("select with a meta-learner without probabilities", "meta=LinearSVC(random_state=…) has no predict_proba, but subsets are judged by log loss: pass a meta that has, such as CFEnsemble().", lambda stack: stack.refit_meta(LinearSVC()).select()),
     fitted_stack("a refit of what for_serving made", "This stack was made by for_serving() and has no data of the fit: use the one that it was made from.", lambda stack: stack.for_serving().refit_meta(None)),
+    Case("a parameter of scikit-learn's StackingClassifier", TypeError, "StackingPipeline has no final_estimator, a parameter of scikit-learn's StackingClassifier: pass it as meta.", lambda _: StackingPipeline(final_estimator=CFEnsemble())),
+    Case("the same, in set_params", ValueError, "StackingPipeline has no passthrough: the meta-learner sees predictions alone.", lambda _: StackingPipeline().set_params(passthrough=True)),
+    fitted_stack("a positive class of the meta-learner that is no label", "pos_label=7 is none of the classes: pass one of [0, 1], or None for 1.", lambda stack: stack.refit_meta(CFEnsemble(pos_label=7))),
+    fitted_stack("a picture of the path of subsets before select", "No models of this pipeline were chosen: call select(), or pass max_models= or max_predict_time=.", SelectionPathDisplay.from_estimator),
+    Case("a picture of an empty path of subsets", ValueError, "path is empty: pass what select_models returns.", lambda _: SelectionPathDisplay.from_path([])),
+    Case("select_models with max_models=0", ValueError, "max_models=0: pass an int of at least 1, or None.", lambda _: select_models(R, Y, max_models=0)),
+    Case("score_models of columns that are no probabilities", ValueError, "The columns are no probabilities of the classes, so models cannot be scored: pass probabilities, and the layout if it cannot be read off them.", lambda _: score_models(10 * R, Y)),
+    Case("score_models with names that do not fit", ValueError, "names has 2 entries, but R has 4 columns.", lambda _: score_models(R, Y, names=["a", "b"])),
+    Case("contributions of a class that is none of three", ValueError, "label=9: pass one of the classes, [0, 1, 2].", lambda _: ContributionsDisplay.from_estimator(CFEnsemble(layout="model-major").fit(make_predictions(60, 2, n_classes=3, random_state=0).R, THREE), make_predictions(60, 2, n_classes=3, random_state=0).R, label=9)),
+    Case("contributions of an average of configurations", ValueError, "selection='average' averages 2 configurations, whose log-odds are no sum over models: search with another selection, such as 'beyond-noise'.", lambda _: CFEnsembleSearch(2, cv=2, selection="average", n_average=2, random_state=0).fit(R, Y).contributions(R)),
     Case("select_models with costs that do not fit", ValueError, "costs=array([1., 2.]): pass one positive number for each of the 4 models.", lambda _: select_models(R, Y, costs=[1, 2])),
     Case("select_models with columns that are no multiple of the classes", ValueError, "R has 4 columns, which is no multiple of the 3 classes: pass K columns per model for K > 2 classes.", lambda _: select_models(R, THREE)),
     Case("predict before fit", NotFittedError, "This StackingPipeline instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: StackingPipeline([GaussianNB()]).predict(R)),

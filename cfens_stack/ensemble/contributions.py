@@ -1,5 +1,8 @@
 """What each base model adds to the log-odds of a row, equations (6), (6a) and (7)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from cfens_stack.ensemble.damping import damping_of
@@ -9,6 +12,17 @@ from cfens_stack.kernels.ridge import shared_solution
 
 class ContributionsMixin:
     """`contributions` of a fitted ensemble."""
+
+    _by_blocks: Callable[..., np.ndarray]
+    _factors: np.ndarray
+    encoder_: Any
+    coef_: Any
+    intercept_: Any
+    base_logits_: Any
+    aggregator_reg_: float
+    posterior: str
+    class_weights_: np.ndarray
+    class_order_: np.ndarray
 
     def contributions(self, R, return_intercept=False):
         """What each base model adds to the log-odds of each row.

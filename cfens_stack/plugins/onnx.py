@@ -12,10 +12,13 @@ from cfens_stack.ensemble.estimators import CFEnsemble
 from cfens_stack.ensemble.losses import TINY
 from cfens_stack.kernels.ridge import shared_solution
 from cfens_stack.plugins.onnx_graph import Graph, eliminate
+from cfens_stack.plugins.onnx_stack import convert_stack
+from cfens_stack.stacking import StackingPipeline
 
 
 def register(estimator=CFEnsemble):
-    """Let skl2onnx convert fitted ensembles, alone and inside pipelines and stacks.
+    """Let skl2onnx convert fitted ensembles, alone and inside pipelines and stacks, and a fitted
+    `StackingPipeline` of base models that it knows.
 
     The graph computes in double precision and returns the precision of its input. It needs
     `target_opset` 13 or higher. Missing cells are NaN in its input. A callable `confidence` has no
@@ -29,13 +32,14 @@ def register(estimator=CFEnsemble):
     from skl2onnx import update_registered_converter
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 
-    update_registered_converter(
-        estimator,
-        f"CfensStack{estimator.__name__}",
-        calculate_linear_classifier_output_shapes,
-        _convert,
-        options={"zipmap": [True, False, "columns"], "nocl": [True, False]},
-    )
+    for kind, convert in ((estimator, _convert), (StackingPipeline, convert_stack)):
+        update_registered_converter(
+            kind,
+            f"CfensStack{kind.__name__}",
+            calculate_linear_classifier_output_shapes,
+            convert,
+            options={"zipmap": [True, False, "columns"], "nocl": [True, False]},
+        )
 
 
 def _convert(scope, operator, container):

@@ -39,6 +39,19 @@ def ask_each(models, X, labels, n_jobs):
     return dict(zip(models, outcomes, strict=True))
 
 
+def ask_in_time(models, X, labels, time_limit):
+    """The same one after another, in the order given: none is asked after `time_limit` seconds,
+    unless all before it failed.
+    """
+    start, outcomes = perf_counter(), {}
+    for name, model in models.items():
+        answered = any(isinstance(outcome, Fit) for outcome in outcomes.values())
+        if answered and perf_counter() - start >= time_limit:
+            break
+        outcomes[name] = _ask(name, model, X, labels)
+    return outcomes
+
+
 def _ask(name, model, X, labels):
     start = perf_counter()
     try:

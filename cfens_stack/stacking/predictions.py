@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from cfens_stack.stacking.asking import ask_each
+from cfens_stack.stacking.asking import ask_each, ask_in_time
 from cfens_stack.stacking.base_models import column_names, model_columns, n_columns
 from cfens_stack.stacking.base_predictions import as_probabilities
 from cfens_stack.stacking.failures import FitFailure, report_predictions
@@ -41,24 +41,37 @@ class PredictionMixin(TransformerMixin, BaseEstimator):
         """
         return self.fit(X, y, sample_weight=sample_weight, groups=groups).oof_.copy()
 
-    def base_predictions(self, X):
+    def base_predictions(self, X, *, time_limit=None):
         """Prediction matrix of new rows, the input of the meta-learner.
 
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (n, p)
+        time_limit : float, default=None
+            Seconds after which no base model is asked any more. They are then asked one after
+            another, the fastest by `predict_times_` first, one at least.
 
         Returns
         -------
         R : ndarray of shape (n, m) or (n, m * K)
-            Laid out like `oof_`. The columns of a lost model, or of one that fails here, are NaN.
+            Laid out like `oof_`. The columns of a lost model, of one that fails here or that the
+            time did not suffice for, are NaN.
         """
         check_is_fitted(self, "meta_")
         X = check_rows(self, X, reset=False)
-        n_rows, n_classes = X.shape[0], len(self.classes_)
-        R = np.full((n_rows, len(self.model_names_) * n_columns(self.classes_)), np.nan)
         asked = {name: model for name, model in self.named_estimators_.items() if model is not None}
-        outcomes = ask_each(asked, X, self._base_labels(), self.n_jobs)
+        if time_limit is None:
+            outcomes = ask_each(asked, X, self._base_labels(), self.n_jobs)
+        else:
+            fastest = sorted(asked, key=lambda name: self.predict_times_[name])
+            in_order = {name: asked[name] for name in fastest}
+            outcomes = ask_in_time(in_order, X, self._base_labels(), time_limit)
+        return self._matrix(outcomes, X.shape[0])
+
+    def _matrix(self, outcomes, n_rows):
+        """Prediction matrix from what base models said of new rows; reports what is missing."""
+        n_classes = len(self.classes_)
+        R = np.full((n_rows, len(self.model_names_) * n_columns(self.classes_)), np.nan)
         failures, abstentions = [], []
         for name, block in model_columns(R, self.model_names_, self.classes_):
             outcome = outcomes.get(name)
@@ -71,7 +84,7 @@ class PredictionMixin(TransformerMixin, BaseEstimator):
                 if n_lost := int((~np.isfinite(block)).any(axis=1).sum()):
                     abstentions.append((name, n_lost, n_rows))
         R[np.isinf(R)] = np.nan
-        report_predictions(failures, abstentions, len(asked), self.on_failure)
+        report_predictions(failures, abstentions, len(outcomes), self.on_failure)
         return R
 
     def _meta_predicts_probabilities(self):
@@ -79,11 +92,22 @@ class PredictionMixin(TransformerMixin, BaseEstimator):
         return hasattr(meta, "predict_proba")
 
     @available_if(_meta_predicts_probabilities)
-    def predict_proba(self, X):
-        """Probabilities of the classes: ndarray of shape (n, K), columns in the order of
-        `classes_`.
+    def predict_proba(self, X, *, time_limit=None):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame of shape (n, p)
+        time_limit : float, default=None
+            Seconds after which no base model is asked any more, the fastest first; the others are
+            missing, for a meta-learner that takes missing cells. One that is running goes on.
+
+        Returns
+        -------
+        P : ndarray of shape (n, K)
+            Columns in the order of `classes_`.
         """
-        R = self._meta_input(X)
+        R = self._meta_input(X, time_limit)
         return self.meta_.predict_proba(R)
 
     @available_if(_meta_predicts_probabilities)
@@ -127,9 +151,9 @@ class PredictionMixin(TransformerMixin, BaseEstimator):
             )
         return (parts, intercept) if return_intercept else parts
 
-    def _meta_input(self, X):
+    def _meta_input(self, X, time_limit=None):
         """Base predictions as the meta-learner was fitted on them."""
-        R = self.base_predictions(X)
+        R = self.base_predictions(X, time_limit=time_limit)
         return named_predictions(self.meta_, R, self.get_feature_names_out())
 
     def get_feature_names_out(self, input_features=None):

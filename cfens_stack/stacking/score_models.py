@@ -97,17 +97,20 @@ def _model_major(R, names, classes, layout, pos_label):
             "The columns are no probabilities of the classes, so models cannot be scored: pass "
             "probabilities, and the layout if it cannot be read off them."
         )
-    width = found.n_outputs
     names = [f"model{u}" for u in range(R.shape[1])] if names is None else list(map(str, names))
     if len(names) != R.shape[1]:
         raise ValueError(f"names has {len(names)} entries, but R has {R.shape[1]} columns.")
-    columns = [names[u] for u in found.columns]
-    blocks = [columns[u : u + width] for u in range(0, len(columns), width)]
-    if width > 1:
-        columns = [_model_name(block, classes) for block in blocks]
-    R = R[:, found.columns]
+    columns, width = found.columns, found.n_outputs
     flipped = pos_label is not None and positive_class(pos_label, classes) == 0
-    return 1.0 - R if flipped and found.mirrors is None else R, columns
+    if found.has_all_classes:
+        flipped = False
+    if width == 2:  # of two classes the second says it all
+        columns, width = columns[1::2], 1
+    models = [names[u] for u in columns]
+    if width > 1:
+        blocks = [models[u : u + width] for u in range(0, len(models), width)]
+        models = [_model_name(block, classes) for block in blocks]
+    return 1.0 - R[:, columns] if flipped else R[:, columns], models
 
 
 def _model_name(columns, classes):

@@ -44,7 +44,7 @@ class Subset:
     cost: float
 
 
-def select_models(R, y, *, meta=None, costs=None, groups=None):
+def select_models(R, y, *, meta=None, costs=None, groups=None, max_models=None):
     """Subsets of the models from all of them to one: each without the models that matter least to
     the one before.
 
@@ -67,11 +67,18 @@ def select_models(R, y, *, meta=None, costs=None, groups=None):
         its cost. None: 1 each.
     groups : array-like of shape (n,), default=None
         Rows of a group are on one side of a fold.
+    max_models : int, default=None
+        Only subsets of at most this many models are judged, which is most of the work.
 
     Returns
     -------
     path : list of Subset
-        From all models to one.
+        From all models, or from the first subset of at most `max_models`, to one.
+
+    Raises
+    ------
+    ValueError
+        If R, y or costs cannot be used, or max_models is less than 1.
 
     References
     ----------
@@ -99,11 +106,14 @@ def select_models(R, y, *, meta=None, costs=None, groups=None):
     costs = np.ones(m) if costs is None else np.asarray(costs, dtype=float)
     if costs.shape != (m,) or not (np.isfinite(costs).all() and (costs > 0).all()):
         raise ValueError(f"costs={costs!r}: pass one positive number for each of the {m} models.")
+    if max_models is not None and max_models < 1:
+        raise ValueError(f"max_models={max_models}: pass an int of at least 1, or None.")
     meta = _with_layout(CFEnsemble() if meta is None else meta, len(classes))
-    return subset_path(meta, R, codes, classes, {}, check_groups(groups, R), costs)
+    groups = check_groups(groups, R)
+    return subset_path(meta, R, codes, classes, {}, groups, costs, max_models=max_models)
 
 
-def subset_path(meta, R, y, classes, params, groups, costs, weights=None):
+def subset_path(meta, R, y, classes, params, groups, costs, weights=None, max_models=None):
     """`select_models` on class codes.
 
     Parameters
@@ -119,6 +129,7 @@ def subset_path(meta, R, y, classes, params, groups, costs, weights=None):
     costs : ndarray of shape (m,)
     weights : ndarray of shape (n,) or None, default=None
         Of the rows in the loss.
+    max_models : int or None, default=None
 
     Returns
     -------
@@ -135,10 +146,13 @@ def subset_path(meta, R, y, classes, params, groups, costs, weights=None):
     kept, found = np.arange(m), []
     while len(kept):
         R_kept = blocks[:, kept].reshape(len(R), -1)
-        P = out_of_fold_ensemble(meta, R_kept, y, classes, params, groups)
-        found.append((kept, _row_losses(P[labelled], y[labelled], len(classes))))
+        if max_models is None or len(kept) <= max_models:
+            P = out_of_fold_ensemble(meta, R_kept, y, classes, params, groups)
+            found.append((kept, _row_losses(P[labelled], y[labelled], len(classes))))
         worth = _importance(meta, R_kept, y, classes, params) / costs[kept]
         n_leaving = max(1, len(kept) // 10) if len(kept) > STEP else 1
+        if max_models is not None and len(kept) > max_models:
+            n_leaving = min(n_leaving, len(kept) - max_models)  # not past the limit
         kept = np.sort(kept[np.argsort(worth, kind="stable")[n_leaving:]])
     best = min((losses for _, losses in found), key=lambda losses: mass @ losses)
     return [

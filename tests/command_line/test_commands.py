@@ -15,7 +15,7 @@ from cfens_stack.command_line.arguments import make_parser
 from cfens_stack.command_line.main import main
 from cfens_stack.command_line.model_files import check_target, load_model
 from cfens_stack.datasets import make_predictions
-from cfens_stack.stacking import leaderboard
+from cfens_stack.stacking import score_models
 
 pandas = pytest.importorskip("pandas")
 MODEL = "model.skops" if find_spec("skops") else "model.joblib"
@@ -88,7 +88,7 @@ def test_search_keeps_its_threshold_and_goes_on_where_it_was(folder):
 
 def test_recommend_and_leaderboard(folder):
     out, _ = run(folder, "recommend", "train.csv", "--label", "y", "--id", "id")
-    assert "imbalanc" in out
+    assert "Guidance for 5 models, 400 rows" in out
     command = ["leaderboard", "train.csv", "--label", "y", "--id", "id", "--scoring", "roc_auc"]
     out, _ = run(folder, *command)
     lines = out.splitlines()
@@ -190,16 +190,16 @@ def test_a_leaderboard_of_columns_per_class(n_classes, layout):
     y = np.array(labels)[data.y]
     R = P if layout == "auto" else P.transpose(0, 2, 1)
     names = np.array(names if layout == "auto" else np.transpose(names)).ravel()
-    table = leaderboard(R.reshape(200, -1), y, names=names, layout=layout)
+    table = score_models(R.reshape(200, -1), y, names=names, layout=layout)
     for u, model in enumerate(["lin", "tree", "net"]):
         name = model if n_classes > 2 else f"{model}_bee"
         assert table.loc[name, "score"] == pytest.approx(-log_loss(y, P[:, u]))
     assert table.loc["average", "score"] == pytest.approx(-log_loss(y, P.mean(axis=1)))
     if n_classes == 2:
-        turned = leaderboard(1 - data.R, y, pos_label="ant")
+        turned = score_models(1 - data.R, y, pos_label="ant")
         assert turned.loc["ensemble", "score"] == pytest.approx(table.loc["ensemble", "score"])
     with pytest.raises(ValueError, match="no probabilities of the classes"):
-        leaderboard(10 * R.reshape(200, -1), y)
+        score_models(10 * R.reshape(200, -1), y)
 
 
 def test_help_has_examples_that_parse():

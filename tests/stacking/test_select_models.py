@@ -106,6 +106,18 @@ def test_missing_cells_and_labels():
     assert path[-1].loss > path[0].loss  # one model says nothing of 40 % of the rows
 
 
+def test_a_limit_leaves_the_larger_subsets_unjudged():
+    R, y = predictions()
+    whole, limited = select_models(R, y), select_models(R, y, max_models=3)
+    assert [subset.models for subset in limited] == [subset.models for subset in whole[3:]]
+    assert [subset.loss for subset in limited] == [subset.loss for subset in whole[3:]]
+    assert min(subset.excess for subset in limited) == 0
+    many = make_predictions(120, 24, random_state=0)
+    assert len(select_models(many.R, many.y, max_models=21)[0].models) == 21
+    with pytest.raises(ValueError, match="max_models=0"):
+        select_models(R, y, max_models=0)
+
+
 def test_costs_decide_between_copies():
     R, y = predictions()
     costs = np.ones(6)

@@ -103,3 +103,24 @@ def test_failures_are_failures_still():
         StackingPipeline(
             [Failing(), GaussianNB()], cv=3, time_limit=MINUTES, on_failure="raise"
         ).fit(X, y)
+
+
+def test_a_limit_at_prediction_asks_the_fastest_first():
+    X, y = data()
+    models = {"bayes": GaussianNB(), "tree": DecisionTreeClassifier(max_depth=3)}
+    fitted = StackingPipeline(models, cv=3, random_state=0).fit(X, y)
+    fitted.predict_times_ = {"bayes": 2.0, "tree": 1.0}
+    R = fitted.base_predictions(X, time_limit=1e-9)
+    assert np.isnan(R[:, 0]).all()
+    np.testing.assert_array_equal(R[:, 1], fitted.base_predictions(X)[:, 1])
+    P = fitted.predict_proba(X, time_limit=1e-9)
+    np.testing.assert_array_equal(
+        P, fitted.meta_.predict_proba(fitted.oof_frame().assign(bayes=np.nan, tree=R[:, 1]))
+    )
+    np.testing.assert_array_equal(
+        fitted.predict_proba(X, time_limit=MINUTES), fitted.predict_proba(X)
+    )
+    fitted.named_estimators_["tree"].n_features_in_ = 7  # now it fails, so the next one is asked
+    with pytest.warns(BaseModelWarning, match="'tree' failed to predict"):
+        R = fitted.base_predictions(X, time_limit=1e-9)
+    assert np.isfinite(R[:, 0]).all()
