@@ -24,6 +24,7 @@ def main(arguments=None):
     """
     options = parse(arguments)
     with warnings.catch_warnings():
+        warnings.simplefilter("default")
         warnings.showwarning = _show_warning
         try:
             options.command(options)

@@ -58,7 +58,7 @@ class ContributionsDisplay:
         own = ensemble_of(estimator)[1]
         ensemble, R = predictions_for(estimator, X)
         parts, intercept = ensemble.contributions(R, return_intercept=True)
-        classes, is_logit = list(estimator.classes_), parts.ndim == 2
+        classes, is_logit = estimator.classes_.tolist(), parts.ndim == 2
         if is_logit:
             label = classes[1]
         elif label not in classes:

@@ -164,7 +164,7 @@ def test_without_skops_the_error_names_the_extra():
 def test_warnings_are_lines_and_an_interruption_has_its_code(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     frame = pandas.read_csv("train.csv", index_col="id")
-    frame["e"] = 1 - frame["e"]
+    frame[list("abcde")] = 1 - frame[list("abcde")]
     frame.to_csv("turned.csv", index=False)
     assert main(["leaderboard", "turned.csv", "--label", "y"]) == 0
     lines = capsys.readouterr().err.splitlines()
