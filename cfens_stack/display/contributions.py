@@ -124,6 +124,7 @@ class ContributionsDisplay:
         ax.set_yticks(places, [plain(label) for label in labels])
         chance = f", probability {expit(total):.3f}" if self.is_logit else ""
         ax.set(xlabel=self._axis, title=f"Row {row}: {total:+.2f}{chance}")
+        ax.use_sticky_edges = False  # else the first bar begins at the edge
         ax.margins(x=0.12)
         ax.legend(fontsize=8)
 

@@ -127,7 +127,7 @@ class SelectionPathDisplay:
             label = f"in use: {self.sizes[self.chosen]} models"
             ax.plot(x[self.chosen], self.excess[self.chosen], "s", label=label, **style)
         ax.invert_xaxis()
-        ax.margins(y=0.25)
+        ax.margins(x=0.1, y=0.3)
         ax.set(
             xlabel="base models" if counted else "cost of the base models (seconds to predict)",
             ylabel="log loss above the best",

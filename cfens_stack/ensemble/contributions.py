@@ -14,7 +14,7 @@ class ContributionsMixin:
     """`contributions` of a fitted ensemble."""
 
     _by_blocks: Callable[..., np.ndarray]
-    _factors: np.ndarray
+    classifier_factors_: np.ndarray
     encoder_: Any
     coef_: Any
     intercept_: Any
@@ -74,15 +74,17 @@ class ContributionsMixin:
         """Contributions of checked rows, and the intercept as one more: (n, m + 1) or (..., K)."""
         encoder, S = self.encoder_, len(np.atleast_2d(self.coef_))
         W = np.atleast_2d(self.coef_)[:, encoder.layout.columns]
+        X = self.classifier_factors_[encoder.layout.columns]
         Z, C = encoder.encode(R)
-        cells = cell_weights(encoder, self._factors, W, C) * Z[:, :, None]
+        cells = cell_weights(encoder, X, W, C) * Z[:, :, None]
         b, learnt = self.intercept_ + W @ encoder.means, np.isfinite(self.aggregator_reg_)
         kappa, t = np.ones(len(R)), np.zeros(len(R))
-        damping = damping_of(encoder, self._factors, W) if learnt else None
+        damping = damping_of(encoder, X, W) if learnt else None
         if damping is not None and (damped := damping(C)) is not None:
             kappa, t = damped
         models = np.zeros((len(R), n_models(encoder) + 1, S))
-        np.add.at(models, (slice(None), column_models(encoder)), cells)
+        of_model = np.eye(n_models(encoder))[column_models(encoder)]
+        models[:, :-1] = np.einsum("iqs,qu->ius", cells, of_model)
         models *= kappa[:, None, None]
         models[:, -1] = np.outer(1.0 - t, b) + np.outer(t, self.base_logits_)
         return self._as_log_odds(models, corrected=learnt and self.posterior == "natural")

@@ -43,7 +43,8 @@ def ask_in_time(models, X, labels, time_limit):
     """The same one after another, in the order given: none is asked after `time_limit` seconds,
     unless all before it failed.
     """
-    start, outcomes = perf_counter(), {}
+    start = perf_counter()
+    outcomes: dict[str, Fit | FitFailure] = {}
     for name, model in models.items():
         answered = any(isinstance(outcome, Fit) for outcome in outcomes.values())
         if answered and perf_counter() - start >= time_limit:
