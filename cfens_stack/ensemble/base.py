@@ -24,16 +24,17 @@ from cfens_stack.ensemble.contributions import ContributionsMixin
 from cfens_stack.ensemble.damping import damping_of
 from cfens_stack.ensemble.engines import row_slices, too_large_to_copy
 from cfens_stack.ensemble.intake import on_engine, warn_of_small_weights
+from cfens_stack.ensemble.link import refuse_large_scores
 from cfens_stack.ensemble.monitor import Monitor
 from cfens_stack.ensemble.posterior import natural_posterior
 from cfens_stack.ensemble.preparation import prepare
 from cfens_stack.ensemble.summary import ensemble_summary
 from cfens_stack.html import FittedSummaryMixin
-from cfens_stack.kernels.blocks import blocks, one_blas_thread
+from cfens_stack.kernels.blocks import blocks, one_blas_thread, over_chunks
 from cfens_stack.kernels.ridge import fold_in
 from cfens_stack.validation import check_weights, encode_labels, filled, positive_class, warn_user
 
-PREDICT_BLOCK_ROWS = 16384
+PREDICT_BLOCK_ROWS = 8192  # fewer would not be compiled where cells are missing
 
 
 class BaseCFEnsemble(
@@ -231,22 +232,28 @@ class BaseCFEnsemble(
         self.converged_ = solution.converged and has_converged(problem.changes, self.tol)
 
     def _by_blocks(self, function, R):
-        """function(R[rows]) of one block of checked rows after another, as one array."""
+        """function(R[rows]) of one block of checked rows after another, as one array; blocks go to
+        the threads that `joblib.parallel_config` allows.
+        """
         check_is_fitted(self)
         R = filled(R)
+        check = refuse_large_scores
         if too_large_to_copy(R):
             validate_data(self, R, reset=False, skip_check_array=True)
-            slices = row_slices(R)
+            slices, check = row_slices(R), steps.check_predictions
         else:
             R = validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
             slices = blocks(len(R), PREDICT_BLOCK_ROWS)
         names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
         monitor, result = Monitor(self.encoder_, names, self._factors, self.strict), None
+
+        def of_block(rows):
+            R_b = check(R[rows])
+            monitor.see(R_b)
+            return rows, function(R_b)
+
         with one_blas_thread():
-            for rows in slices:
-                R_b = steps.check_predictions(R[rows])
-                monitor.see(R_b)
-                part = function(R_b)
+            for rows, part in over_chunks(of_block, slices):
                 if result is None:
                     result = np.empty((len(R), *part.shape[1:]), dtype=part.dtype)
                 result[rows] = part
@@ -260,16 +267,18 @@ class BaseCFEnsemble(
 
     def _logits(self, R):
         """Scores of checked rows, equations (6) and (6a): (n, S)."""
-        encoder = self.encoder_
-        observed, C = encoder.encode(R)
-        Z, filled = encoder.complete(observed, C)
-        Y = fold_in(Z, filled, self._factors, encoder.ridge)
+        encoder, X = self.encoder_, self._factors
+        Z, C = encoder.encode(R)
         W = np.atleast_2d(self.coef_)[:, encoder.layout.columns]
-        logits = Y @ (encoder.scale * self._factors.T @ W.T)
-        b = self.intercept_ + W @ encoder.means
         learnt = np.isfinite(self.aggregator_reg_)  # the plain average is what it says
-        damping = damping_of(encoder, self._factors, W) if learnt else None
-        damped = None if damping is None else damping(C)
+        damping, damped = damping_of(encoder, X, W) if learnt else None, None
+        if damping is None:
+            Z, C = encoder.complete(Z, C)
+        else:
+            Z, C, variance = encoder.completion.fill_with_variance(Z, C, damping.B)
+            damped = damping.of(variance)
+        logits = fold_in(Z, C, X, encoder.ridge) @ (encoder.scale * X.T @ W.T)
+        b = self.intercept_ + W @ encoder.means
         if damped is None:
             return logits + b
         kappa, t = damped[0][:, None], damped[1][:, None]

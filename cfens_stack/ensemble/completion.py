@@ -44,12 +44,22 @@ class Completion:
 
     def fill(self, Z, C):
         """Z (n, q) and C, (q,) or (n, q), of complete rows: filled where C is 0."""
-        if C.ndim == 1:
-            return Z, C if self.per_cell else self.confidence
-        filled = kernel.complete(Z, C, self.covariance, self.noise)
+        if C.ndim == 2:
+            Z = kernel.complete(Z, C, self.covariance, self.noise)
+        return Z, self.filled_confidence(C)
+
+    def fill_with_variance(self, Z, C, B):
+        """What `fill` returns, and `excess_variance`, with one factorisation per row for both."""
+        variance = None
+        if C.ndim == 2:
+            Z, variance = kernel.complete_with_variance(Z, C, self.covariance, self.noise, B)
+        return Z, self.filled_confidence(C), variance
+
+    def filled_confidence(self, C):
+        """C of complete rows."""
         if not self.per_cell:
-            return filled, self.confidence
-        return filled, np.where(C > 0, C, self.confidence)
+            return self.confidence
+        return C if C.ndim == 1 else np.where(C > 0, C, self.confidence)
 
     def excess_variance(self, C, B):
         """trace(V_i B) for the covariance V_i of the missing cells of each row: shape (n,)."""

@@ -42,7 +42,10 @@ class Damping:
         C : ndarray of shape (n, q), or (q,) where nothing is missing
             Confidence, 0 in missing cells.
         """
-        variance = self.completion.excess_variance(C, self.B)
+        return self.of(self.completion.excess_variance(C, self.B))
+
+    def of(self, variance):
+        """kappa and t of rows whose scores have this variance; None where no cell is missing."""
         if variance is None:
             return None
         kappa = damping_factor(variance)

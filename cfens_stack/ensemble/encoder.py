@@ -71,8 +71,7 @@ class Encoder:
             0 in missing cells.
         """
         given = check_confidence(self.confidence, R, None)
-        columns = self.layout.columns
-        R, given = R[:, columns], None if given is None else given[:, columns]
+        R, given = self.layout.select(R), None if given is None else self.layout.select(given)
         G = apply_link(R, self.link, self.smoothing, self.layout.n_outputs)
         observed = np.isfinite(R)
         observed = None if observed.all() else observed

@@ -52,6 +52,11 @@ class Layout:
             self, columns=self.columns[np.repeat(models, self.n_outputs)], mirrors=mirrors
         )
 
+    def select(self, R):
+        """The columns in use, in their order; R itself where it has them so."""
+        is_all = np.array_equal(self.columns, np.arange(R.shape[1]))
+        return R if is_all else R[:, self.columns]
+
     def column_classes(self):
         """Class code that each column in use gives the probability of."""
         if self.n_outputs == 1:

@@ -16,7 +16,7 @@ LARGEST_SCORE = 1e100
 
 
 def refuse_large_scores(R):
-    """Raise where the square of a value could overflow."""
+    """R, or an error where the square of a value could overflow."""
     for rows in blocks(len(R)):
         large = np.abs(R[rows]) > LARGEST_SCORE
         if large.any():
@@ -24,6 +24,7 @@ def refuse_large_scores(R):
                 f"R holds {R[rows][large][0]:g}: scores are accepted up to {LARGEST_SCORE:g} in "
                 "size. Rescale them."
             )
+    return R
 
 
 def apply_link(R, link, smoothing, n_outputs):

@@ -1,5 +1,7 @@
 """What looks wrong in new predictions: values that are no probabilities, a model that is stuck."""
 
+import threading
+
 import numpy as np
 
 from cfens_stack.ensemble.layout import SUM_TOLERANCE
@@ -10,7 +12,7 @@ STUCK_ROWS = 100  # fewer rows may well get one and the same prediction
 
 
 class Monitor:
-    """Sees blocks of new rows, and reports on all of them at the end.
+    """Sees blocks of new rows, from several threads, and reports on all of them at the end.
 
     Parameters
     ----------
@@ -27,41 +29,58 @@ class Monitor:
         self.encoder = encoder
         self.names = names[encoder.layout.columns]
         size = np.linalg.norm(factors, axis=1)
-        self.varied = size > VARIED_FROM * size.max()
+        self.constant = size > VARIED_FROM * size.max()  # those that varied, but have not here
         self.strict = strict
-        q = len(self.names)
-        self.n_rows, self.n_outside = np.zeros(q, dtype=int), 0
-        self.least, self.largest = np.full(q, np.inf), np.full(q, -np.inf)
+        self.n_rows, self.value = np.zeros(len(size), dtype=int), np.full(len(size), np.nan)
+        self.n_outside, self.least, self.largest = 0, np.inf, -np.inf
+        self.lock = threading.Lock()
 
     def see(self, R):
         """Take note of checked rows (n, m)."""
-        R = R[:, self.encoder.layout.columns]
-        observed = np.isfinite(R)
-        self.n_rows += observed.sum(axis=0)
-        self.least = np.fmin(self.least, np.min(np.where(observed, R, np.inf), axis=0))
-        self.largest = np.fmax(self.largest, np.max(np.where(observed, R, -np.inf), axis=0))
+        R = self.encoder.layout.select(R)
         if self.encoder.layout.kind != "scores":
-            self.n_outside += int(np.sum(np.abs(R - 0.5) > 0.5 + SUM_TOLERANCE))
+            is_outside = np.abs(R - 0.5) > 0.5 + SUM_TOLERANCE
+            if is_outside.any():
+                with self.lock:
+                    self.n_outside += np.count_nonzero(is_outside)
+                    self.least = min(self.least, R[is_outside].min())
+                    self.largest = max(self.largest, R[is_outside].max())
+        if self.constant.any():
+            with self.lock:
+                self._see_constant(R)
+
+    def _see_constant(self, R):
+        """Which of the columns that have had one value so far still have."""
+        columns = np.flatnonzero(self.constant)
+        R = R[:, columns]
+        observed = np.isfinite(R)
+        first = np.where(
+            observed.any(axis=0), R[observed.argmax(axis=0), range(len(columns))], np.nan
+        )
+        value = np.where(np.isnan(self.value[columns]), first, self.value[columns])
+        self.constant[columns] = ~(observed & (value != R)).any(axis=0)
+        self.value[columns] = value
+        self.n_rows[columns] += observed.sum(axis=0)
 
     def report(self):
         """Raise or warn of what was seen."""
         if self.n_outside:
             self._tell_of_outside()
-        stuck = self.varied & (self.n_rows >= STUCK_ROWS) & (self.least == self.largest)
+        stuck = self.constant & (self.n_rows >= STUCK_ROWS)
         if self.encoder.layout.kind != "scores":
-            stuck &= (self.least > 0.0) & (self.least < 1.0)  # where a rare class may be absent
+            stuck &= (self.value > 0.0) & (self.value < 1.0)  # where a rare class may be absent
         if stuck.any():
             u = int(stuck.argmax())
             warn_user(
                 f"Columns {self.names[stuck].tolist()} of R have one value in all rows, the first "
-                f"{self.least[u]:g} in {self.n_rows[u]}. If these models are stuck, pass NaN for "
+                f"{self.value[u]:g} in {self.n_rows[u]}. If these models are stuck, pass NaN for "
                 "them: a missing prediction does less harm than a wrong one."
             )
 
     def _tell_of_outside(self):
         message = (
-            f"{self.n_outside} predictions are outside [0, 1], from {self.least.min():g} to "
-            f"{self.largest.max():g}, but this ensemble was fitted on probabilities"
+            f"{self.n_outside} predictions are outside [0, 1], from {self.least:g} to "
+            f"{self.largest:g}, but this ensemble was fitted on probabilities"
         )
         if self.strict:
             raise ValueError(f"strict=True: {message}. Pass probabilities.")

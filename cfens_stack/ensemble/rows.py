@@ -87,8 +87,7 @@ def column_names(R):
 def check_predictions(R):
     """R as floats; infinite values, and those whose squares would overflow, are refused."""
     R = check_array(R, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=0)
-    refuse_large_scores(R)
-    return R
+    return refuse_large_scores(R)
 
 
 def read(R, y, v):

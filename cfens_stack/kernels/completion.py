@@ -31,16 +31,25 @@ from cfens_stack.kernels.ridge import compiled_kernel
 
 BLOCK_ROWS = 512
 LEAST_CONFIDENCE = 1e-150  # below, 1 / c and its products overflow
+ROUNDING = 1e-15  # eigenvalues of less, as shares of the largest, are zero
 
 
 def complete(Z, C, S, psi):
     """Rows with their missing cells at the conditional mean: ndarray of shape (n, m)."""
     if kernel := _compiled(C):
-        return kernel.complete(*_arrays(Z, C), np.linalg.inv(S))
+        nothing = np.zeros((0, len(S)))
+        return kernel.complete_with_variance(*_arrays(Z, C), np.linalg.inv(S), nothing)[0]
     filled = np.where(C > 0, Z, 0.0)
     for rows, missing, mean, _ in _missing_blocks(Z, C, S, psi):
         filled[rows[:, None], missing] = mean
     return filled
+
+
+def complete_with_variance(Z, C, S, psi, B):
+    """What `complete` and `excess_variance` return, with one factorisation for both."""
+    if kernel := _compiled(C):
+        return kernel.complete_with_variance(*_arrays(Z, C), np.linalg.inv(S), _roots(B))
+    return complete(Z, C, S, psi), excess_variance(C, S, psi, B)
 
 
 def expected_moment(Z, C, v, S, psi):
@@ -82,7 +91,7 @@ def excess_variance(C, S, psi, B):
     With B = w w' it is the variance that w . z has because cells are missing; 0 for a complete row.
     """
     if kernel := _compiled(C):
-        return kernel.excess_variance(*_arrays(C), np.linalg.inv(S), np.ascontiguousarray(B))
+        return kernel.excess_variance(*_arrays(C), np.linalg.inv(S), _roots(B))
     variance = np.zeros(len(C))
     for rows, missing, _, covariance in _missing_blocks(np.zeros_like(C), C, S, psi):
         part = B[missing[:, :, None], missing[:, None, :]]
@@ -176,6 +185,13 @@ def _compiled(C):
     if compiled_kernel("completion_numba", C) is None or not has_unit_confidence(C):
         return None
     return compiled_kernel("completion_numba", C)
+
+
+def _roots(B):
+    """B (m, m), positive semi-definite, as roots' roots: ndarray of shape (rank, m)."""
+    values, vectors = np.linalg.eigh(B)
+    kept = values > ROUNDING * values[-1]
+    return np.ascontiguousarray((vectors[:, kept] * np.sqrt(values[kept])).T)
 
 
 def _arrays(*arrays):

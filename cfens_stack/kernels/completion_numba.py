@@ -79,15 +79,75 @@ def _room(m):
 
 
 @njit(**OPTIONS)
-def complete(Z, C, L):
-    """`completion.complete`."""
-    missing, V, mean = _room(Z.shape[1])
-    filled = Z.copy()
-    for i in range(len(Z)):
-        k = _conditional(Z[i], C[i], L, missing, V, mean)
+def _factorise(c, L, missing, G):
+    """Number k of missing cells; they are written to missing (m,), and the lower Cholesky factor of
+    L_uu, with the reciprocals of its diagonal, to the first k rows and columns of G (m, m).
+    """
+    k = 0
+    for j in range(len(c)):
+        if c[j] == 0.0:
+            missing[k] = j
+            k += 1
+    for j in range(k):
+        for i in range(j, k):
+            total = L[missing[i], missing[j]]
+            for l in range(j):
+                total -= G[i, l] * G[j, l]
+            G[i, j] = 1.0 / np.sqrt(total) if i == j else total * G[j, j]
+    return k
+
+
+@njit(**OPTIONS)
+def _solve_lower(G, k, x):
+    for i in range(k):
+        total = x[i]
+        for l in range(i):
+            total -= G[i, l] * x[l]
+        x[i] = total * G[i, i]
+
+
+@njit(**OPTIONS)
+def _solve_upper(G, k, x):
+    for i in range(k - 1, -1, -1):
+        x[i] *= G[i, i]
+        for l in range(i):
+            x[l] -= G[i, l] * x[i]
+
+
+@njit(**OPTIONS)
+def _variance(roots, missing, G, k, x):
+    """trace(V B) with B = roots' roots, V = (G G')^-1: the squares of G^-1 times each root."""
+    variance = 0.0
+    for r in range(len(roots)):
         for a in range(k):
-            filled[i, missing[a]] = mean[a]
-    return filled
+            x[a] = roots[r, missing[a]]
+        _solve_lower(G, k, x)
+        for a in range(k):
+            variance += x[a] * x[a]
+    return variance
+
+
+@njit(**OPTIONS)
+def complete_with_variance(Z, C, L, roots):
+    """`completion.complete_with_variance`, with B = roots' roots, roots (r, m)."""
+    n, m = Z.shape
+    missing, G, x = np.empty(m, np.int64), np.empty((m, m)), np.empty(m)
+    filled, variance = np.empty((n, m)), np.zeros(n)
+    for i in range(n):
+        k = _factorise(C[i], L, missing, G)
+        for j in range(m):
+            filled[i, j] = Z[i, j] if C[i, j] != 0.0 else 0.0
+        for a in range(k):
+            total = 0.0
+            for j in range(m):
+                total += L[missing[a], j] * filled[i, j]
+            x[a] = total
+        _solve_lower(G, k, x)
+        _solve_upper(G, k, x)
+        for a in range(k):
+            filled[i, missing[a]] = -x[a]
+        variance[i] = _variance(roots, missing, G, k, x)
+    return filled, variance
 
 
 @njit(**OPTIONS)
@@ -111,14 +171,12 @@ def expected_moment(Z, C, v, L):
 
 
 @njit(**OPTIONS)
-def excess_variance(C, L, B):
-    """`completion.excess_variance`."""
+def excess_variance(C, L, roots):
+    """`completion.excess_variance`, with B = roots' roots, roots (r, m)."""
     m = C.shape[1]
-    missing, V, mean = _room(m)
-    variance, nothing = np.zeros(len(C)), np.zeros(m)
+    missing, G, x = np.empty(m, np.int64), np.empty((m, m)), np.empty(m)
+    variance = np.zeros(len(C))
     for i in range(len(C)):
-        k = _conditional(nothing, C[i], L, missing, V, mean)
-        for a in range(k):
-            for b in range(k):
-                variance[i] += V[a, b] * B[missing[a], missing[b]]
+        k = _factorise(C[i], L, missing, G)
+        variance[i] = _variance(roots, missing, G, k, x)
     return variance
