@@ -3,8 +3,6 @@
 An estimator adds its parameters and one method, `train`, from a `Problem` to a `Solution`.
 """
 
-from itertools import pairwise
-
 import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import (
@@ -12,6 +10,7 @@ from sklearn.base import (
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
+    clone,
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -22,17 +21,17 @@ from cfens_stack.ensemble.completion import has_converged
 from cfens_stack.ensemble.constraints import CONSTRAINTS
 from cfens_stack.ensemble.contributions import ContributionsMixin
 from cfens_stack.ensemble.damping import damping_of
+from cfens_stack.ensemble.encoded import check_encoded, make_problem
 from cfens_stack.ensemble.engines import row_slices, too_large_to_copy
-from cfens_stack.ensemble.intake import on_engine, warn_of_small_weights
+from cfens_stack.ensemble.intake import set_columns, take_in
 from cfens_stack.ensemble.link import refuse_large_scores
 from cfens_stack.ensemble.monitor import Monitor
 from cfens_stack.ensemble.posterior import natural_posterior
-from cfens_stack.ensemble.preparation import prepare
 from cfens_stack.ensemble.summary import ensemble_summary
 from cfens_stack.html import FittedSummaryMixin
 from cfens_stack.kernels.blocks import blocks, one_blas_thread, over_chunks
 from cfens_stack.kernels.ridge import fold_in
-from cfens_stack.validation import check_weights, encode_labels, filled, positive_class, warn_user
+from cfens_stack.validation import filled, warn_user
 
 PREDICT_BLOCK_ROWS = 8192  # fewer would not be compiled where cells are missing
 
@@ -83,38 +82,39 @@ class BaseCFEnsemble(
             outside its range, the columns do not fit `layout`, or `strict=True` and a prediction is
             outside [0, 1].
         """
+        return self._fit(lambda: take_in(self, R, y, sample_weight))
+
+    def encode(self, R, y, sample_weight=None):
+        """What fits on the same rows share, arguments as for `fit`: Encoded, for `fit_encoded`."""
+        self._validate_params()
+        with one_blas_thread():
+            return take_in(clone(self), R, y, sample_weight)
+
+    def fit_encoded(self, encoded):
+        """`fit` without what `encode` has done already; the result is the same.
+
+        Parameters
+        ----------
+        encoded : Encoded
+            Of an estimator with the same `layout`, `link`, `smoothing`, `aggregator`, `strict` and
+            `pos_label`; with other ones it raises a ValueError.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._fit(lambda: check_encoded(self, encoded))
+
+    def _fit(self, find_encoded):
         with all_or_nothing(self), one_blas_thread():
-            self._fit(R, y, sample_weight)
+            self._validate_params()
+            encoded = find_encoded()
+            set_columns(self, encoded.encoder.n_features, encoded.names)
+            self.classes_, self.class_order_ = encoded.classes, encoded.order
+            problem = make_problem(encoded, self)
+            self._store(problem, self.train(problem))
         self._warn_unless_converged()
         return self
-
-    def _fit(self, R, y, sample_weight):
-        self._validate_params()
-        parts = on_engine(self, R)
-        self.classes_, y = encode_labels(y)
-        # The codes of the fit count the positive class last.
-        positive = positive_class(self.pos_label, self.classes_)
-        self.class_order_ = np.roll(np.arange(len(self.classes_)), positive + 1)
-        y = np.where(y >= 0, self.class_order_[y], y)
-        v = check_weights(sample_weight, y, y, self.classes_)
-        warn_of_small_weights(self, y, v)
-        ends = np.cumsum([0, *(shape[0] for shape in parts.gather(np.shape))])
-        if ends[-1] != len(y):
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: [{ends[-1]}, "
-                f"{len(y)}]. R has {ends[-1]} rows, but y has {len(y)} entries."
-            )
-        cuts = [slice(*pair) for pair in pairwise(ends)]
-        weights = [None if v is None else v[cut] for cut in cuts]
-        rows = parts.map(steps.read, [y[cut] for cut in cuts], weights)
-        names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
-        problem = prepare(rows, self, self.classes_[self.class_order_], names)
-        if self.class_order_[0] != 0 and problem.layout.has_all_classes:
-            raise ValueError(
-                f"pos_label={self.pos_label!r} says whose probability one column per model gives, "
-                "but R has a column for each class: leave pos_label=None."
-            )
-        self._store(problem, self.train(problem))
 
     def train(self, problem):
         """Solution of a `Problem`: what a trainer adds."""

@@ -1,13 +1,44 @@
 """What a fit is given: rows on an engine, their columns, weights that say how many rows there are."""
 
+from itertools import pairwise
+
 import numpy as np
 from sklearn.utils.validation import validate_data
 
 from cfens_stack.ensemble import rows as steps
 from cfens_stack.ensemble.engines import Partitions, by_row_blocks, in_memory, too_large_to_copy
-from cfens_stack.validation import filled, warn_user
+from cfens_stack.ensemble.preparation import encode_rows
+from cfens_stack.validation import (
+    check_weights,
+    encode_labels,
+    filled,
+    positive_class,
+    warn_user,
+)
 
 SMALL_WEIGHT = 0.1
+
+
+def take_in(estimator, R, y, sample_weight):
+    """Checked and encoded rows of a fit: Encoded. The estimator notes its columns."""
+    parts = on_engine(estimator, R)
+    classes, y = encode_labels(y)
+    # The codes of the fit count the positive class last.
+    positive = positive_class(estimator.pos_label, classes)
+    order = np.roll(np.arange(len(classes)), positive + 1)
+    y = np.where(y >= 0, order[y], y)
+    v = check_weights(sample_weight, y, y, classes)
+    warn_of_small_weights(estimator, y, v)
+    ends = np.cumsum([0, *(shape[0] for shape in parts.gather(np.shape))])
+    if ends[-1] != len(y):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: [{ends[-1]}, "
+            f"{len(y)}]. R has {ends[-1]} rows, but y has {len(y)} entries."
+        )
+    cuts = [slice(*pair) for pair in pairwise(ends)]
+    weights = [None if v is None else v[cut] for cut in cuts]
+    rows = parts.map(steps.read, [y[cut] for cut in cuts], weights)
+    return encode_rows(rows, estimator, classes, order)
 
 
 def on_engine(estimator, R):
@@ -46,9 +77,15 @@ def note_columns(estimator, parts):
         raise ValueError(
             "The partitions have columns of different names or order: pass the same columns in all."
         )
-    estimator.n_features_in_ = shapes[0][1]
-    if names[0] is not None:
-        estimator.feature_names_in_ = np.asarray(names[0], dtype=object)
+    known = None if names[0] is None else np.asarray(names[0], dtype=object)
+    set_columns(estimator, shapes[0][1], known)
+
+
+def set_columns(estimator, n_features, names):
+    """Number of the columns of R and their names, None if they have none."""
+    estimator.n_features_in_ = n_features
+    if names is not None:
+        estimator.feature_names_in_ = names
     elif hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
 

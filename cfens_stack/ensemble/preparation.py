@@ -1,4 +1,4 @@
-"""From rows on an engine to what a trainer is given: the columns in use, encoded, with their slopes.
+"""From rows on an engine to the columns in use, encoded, with their slopes.
 
 Each step is a sum over the rows, of which only the total comes here.
 """
@@ -10,100 +10,63 @@ import numpy as np
 
 from cfens_stack.ensemble import rows as steps
 from cfens_stack.ensemble.calibration import calibration_slopes
-from cfens_stack.ensemble.completion import learn_completion
-from cfens_stack.ensemble.confidence import brier_sums, calibration_from, mean_sums
+from cfens_stack.ensemble.encoded import Encoded, encoding_key
 from cfens_stack.ensemble.encoder import Encoder
 from cfens_stack.ensemble.layout import layout_from_sums
 from cfens_stack.ensemble.link import apply_link, column_sums, means, spread, squares_about
-from cfens_stack.ensemble.posterior import class_weights
-from cfens_stack.ensemble.training import Problem
-from cfens_stack.kernels.missing_patterns import second_moment
 from cfens_stack.validation import warn_user
 
 
-def prepare(rows, settings, classes, names):
-    """What `settings` make of the rows, for a trainer.
+def encode_rows(rows, settings, classes, order):
+    """What `settings` make of the rows before confidence, rank and regularisation matter.
 
     Parameters
     ----------
     rows : Partitions of Rows
         All columns of R.
     settings : estimator
-        Read for its parameters.
+        Read for the parameters in `ENCODING`, and for the columns of R.
     classes : ndarray of shape (K,)
-    names : ndarray of shape (m,)
-        Of the columns of R, for messages.
+    order : ndarray of int, shape (K,)
+        Code of each class, which the rows have: the positive class of two has the last one.
 
     Returns
     -------
-    Problem
+    Encoded
 
     Raises
     ------
     ValueError
         If there is no prediction at all, a class has no labelled row with one, the columns do not
-        fit the layout, or `strict=True` and a prediction is outside [0, 1].
+        fit the layout or `pos_label`, or `strict=True` and a prediction is outside [0, 1].
     """
+    names, by_code = getattr(settings, "feature_names_in_", None), classes[order]
     if settings.strict:
         refuse_outside(rows)
-    layout, rows = select(rows, settings, classes, names)
+    shown = np.arange(settings.n_features_in_) if names is None else names
+    layout, rows = select(rows, settings, by_code, shown)
+    refuse_label_of_all_classes(settings, order, layout)
     warn_of_outside(rows, settings, layout)
-    K = len(classes)
-    mass, v_sum = rows.sum(partial(class_weight_sums, K=K))
-    refuse_absent_class(mass, classes)
-    rows, encoder = encode(rows, settings, layout, len(names))
+    mass, v_sum = rows.sum(partial(class_weight_sums, K=len(classes)))
+    refuse_absent_class(mass, by_code)
+    rows, encoder = encode(rows, settings, layout)
     slopes = np.ones(len(encoder.means))
     if settings.aggregator == "weighted" and layout.kind != "scores":
         slopes, opposite = calibration_slopes(
             rows.map(slope_cells), layout.column_classes(), encoder.log_odds_unit
         )
-        warn_of_opposite_columns(opposite, classes, layout)
-    cells, total = rows.sum(confidence_sums)
-    rows = rows.map(partial(scale_confidence, factor=cells / total))
-    encoder = replace(
-        encoder, confidence_scale=cells / total, ridge=float(settings.lambda_reg * cells / v_sum)
-    )
-    gram, missing, changes = None, None, []
-    if settings.uncertainty:
-        encoder, gram, missing, changes = learn_to_complete(rows, encoder, settings, v_sum)
-        if changes:
-            rows = rows.map(partial(complete, completion=encoder.completion))
-            cells = v_sum * len(encoder.means)
-    return Problem(
+        warn_of_opposite_columns(opposite, by_code, layout)
+    return Encoded(
+        key=encoding_key(settings),
+        classes=classes,
+        order=order,
+        names=names,
         rows=rows,
         encoder=encoder,
         mass=mass,
-        class_weights=class_weights(mass) if settings.use_class_weights else np.ones(K),
+        v_sum=float(v_sum),
         slopes=slopes,
-        ridge_x=float(settings.lambda_reg * cells / len(encoder.means)),
-        nonnegative=settings.nonnegative and layout.kind != "scores",
-        missing_moment=missing,
-        changes=changes,
-        gram=gram,
     )
-
-
-def learn_to_complete(rows, encoder, settings, v_sum):
-    """The encoder with its completion, the second moment of completed rows, what the uncertainty of
-    filled cells adds to it (None where there are none), and the changes that EM made.
-    """
-    q = len(encoder.means)
-    completion, moment, changes = learn_completion(
-        rows,
-        min(settings.latent_dim, q),
-        settings.lambda_reg,
-        v_sum,
-        n_outputs=encoder.layout.n_outputs,
-        per_cell=encoder.confidence == "certainty" or callable(encoder.confidence),
-        max_iter=settings.max_iter,
-        tol=settings.tol,
-    )
-    # A completed row has q cells of mean confidence 1: the ridge of a complete row.
-    encoder = replace(encoder, completion=completion, ridge=float(settings.lambda_reg * q))
-    if not changes:
-        return encoder, moment, None, changes
-    (filled,) = rows.sum(partial(completed_moment, completion=completion))
-    return encoder, filled, moment - filled, changes
 
 
 def refuse_outside(rows):
@@ -144,6 +107,15 @@ def select(rows, settings, classes, names):
     warn_of_lost_columns(layout, kept, names)
     layout = layout.keep(kept)
     return layout, rows.map(partial(steps.keep, columns=layout.columns))
+
+
+def refuse_label_of_all_classes(settings, order, layout):
+    """Refuse a positive class where each class has its own columns."""
+    if order[0] != 0 and layout.has_all_classes:
+        raise ValueError(
+            f"pos_label={settings.pos_label!r} says whose probability one column per model gives, "
+            "but R has a column for each class: leave pos_label=None."
+        )
 
 
 def check_n_classifiers(settings, layout):
@@ -205,8 +177,8 @@ def warn_of_outside(rows, settings, layout):
         )
 
 
-def encode(rows, settings, layout, n_features):
-    """Rows with Z and C, the latter not yet scaled; the Encoder behind them, without its scale."""
+def encode(rows, settings, layout):
+    """Rows with Z; the Encoder behind them, whose confidence is yet to come."""
     # Scores have no log-odds, and nobody knows that larger means likelier.
     link = "identity" if layout.kind == "scores" else settings.link
     rows = rows.map(
@@ -216,24 +188,17 @@ def encode(rows, settings, layout, n_features):
     mu = means(count, total)
     (squares,) = rows.sum(partial(deviation_sums, mu=mu))
     encoder = Encoder(
-        n_features=n_features,
+        n_features=settings.n_features_in_,
         layout=layout,
         link=link,
         smoothing=settings.smoothing,
         means=mu,
         scale=spread(count, squares, mu),
         seen=count > 0,
-        confidence=settings.confidence,
-        column_confidence=column_confidence(rows, settings, layout),
+        confidence="uniform",
+        column_confidence=np.ones(len(mu)),
     )
     return rows.map(partial(centre, encoder=encoder)), encoder
-
-
-def column_confidence(rows, settings, layout):
-    """One number per column: 1 - Brier score with "calibration", else 1."""
-    if settings.confidence == "calibration" and layout.kind != "scores":
-        return calibration_from(*rows.sum(partial(brier_score_sums, layout=layout)))
-    return np.ones(len(layout.columns))
 
 
 # Steps on the rows of one partition.
@@ -260,41 +225,12 @@ def deviation_sums(rows, mu):
     return (squares_about(rows.G, rows.observed, rows.v, mu),)
 
 
-def brier_score_sums(rows, layout):
-    """Sums behind the Brier score of each column."""
-    rows = rows.labelled()
-    return brier_sums(rows.R, layout.targets(rows.y), rows.v)
-
-
 def centre(rows, encoder):
-    """With Z and C instead of G."""
-    Z = encoder.centre(rows.G, rows.observed)
-    C = encoder.cell_confidence(rows.R, rows.observed, rows.given)
-    return replace(rows, G=None, given=None, Z=Z, C=C)
+    """With Z instead of G."""
+    return replace(rows, G=None, Z=encoder.centre(rows.G, rows.observed))
 
 
 def slope_cells(rows):
     """What the slopes are learnt from: Z, where observed (None: everywhere), class codes, weights."""
     rows = rows.labelled()
     return rows.Z, rows.observed, rows.y, rows.v
-
-
-def confidence_sums(rows):
-    """Weight of the observed cells, and the sum of their confidence."""
-    return mean_sums(rows.C, rows.v)
-
-
-def complete(rows, completion):
-    """With missing cells filled in Z and C."""
-    Z, C = completion.fill(rows.Z, rows.C)
-    return replace(rows, Z=Z, C=C)
-
-
-def completed_moment(rows, completion):
-    """Z'VZ of completed rows."""
-    return (second_moment(completion.fill(rows.Z, rows.C)[0], rows.v),)
-
-
-def scale_confidence(rows, factor):
-    """With C of mean 1 over observed cells."""
-    return replace(rows, C=rows.C * factor)

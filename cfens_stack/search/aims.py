@@ -84,9 +84,9 @@ class Aim:
     def __call__(self, *scored, v):
         """The score of an estimator on rows and labels: float."""
         weights = {"sample_weight": v} if v is not None and self.takes_weights else {}
-        with config_context(
-            enable_metadata_routing=False
-        ):  # weights go to scorers that take them, requested or not
+        # Weights go to scorers that take them, requested or not; names and codes are valid.
+        settings = {"enable_metadata_routing": False, "skip_parameter_validation": self.is_named}
+        with config_context(**settings):
             return float(self.scorer(*scored, **weights))
 
 

@@ -2,7 +2,7 @@
 all trials.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -10,7 +10,10 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 
+from cfens_stack.ensemble.base import BaseCFEnsemble
+from cfens_stack.ensemble.encoded import encoding_key
 from cfens_stack.search.aims import Predicted, best_threshold, check_number_of_classes, make_aims
+from cfens_stack.search.encodings import Encodings
 from cfens_stack.search.pruning import corrected_standard_error
 from cfens_stack.splits import make_splits
 from cfens_stack.validation import UNLABELLED, positive_class
@@ -73,6 +76,8 @@ class Evaluation:
     aims : tuple of Aim
     positive : int
         Code of the class that scores by name take for positive, if there are two.
+    encodings : Encodings
+        What trials share.
     """
 
     estimator: Any
@@ -84,6 +89,7 @@ class Evaluation:
     splits: list
     aims: tuple
     positive: int
+    encodings: Encodings = field(default_factory=Encodings, repr=False, compare=False)
 
     @property
     def n_folds(self):
@@ -107,8 +113,8 @@ class Evaluation:
         """What parameters do on each fold in turn; FloatingPointError where a score is no finite
         number.
         """
-        for number, (train, test) in enumerate(self.splits):
-            fold = self._fold(params, train, test)
+        for number in range(self.n_folds):
+            fold = self._fold(params, number)
             for score in (*fold.scores, fold.log_score):
                 if np.isinf(score) or (np.isnan(score) and self.deciding is None):
                     raise FloatingPointError(f"the score of fold {number} is {score}")
@@ -154,10 +160,20 @@ class Evaluation:
         """
         return corrected_standard_error(scores, self.overlap) if len(scores) > 1 else float("nan")
 
-    def _fold(self, params, train, test):
+    def _fit(self, params, number):
+        """An estimator with these parameters, fitted on the training part of a fold."""
+        train = self.splits[number][0]
         model = type(self.estimator)(**{**self.estimator.get_params(deep=False), **params})
-        weights = {} if self.v is None else {"sample_weight": self.v[train]}
-        model.fit(self.R[train], self.labels[train], **weights)
+        R = self.encodings.get(number, lambda: self.R[train])
+        data = (R, self.labels[train], None if self.v is None else self.v[train])
+        if type(model).fit is not BaseCFEnsemble.fit:  # a subclass that does more
+            return model.fit(*data)
+        key = (number, *encoding_key(model))
+        return model.fit_encoded(self.encodings.get(key, lambda: model.encode(*data)))
+
+    def _fold(self, params, number):
+        test = self.splits[number][1]
+        model = self._fit(params, number)
         P = model.predict_proba(self.R[test])
         v = None if self.v is None else self.v[test]
         truth = np.clip(P[np.arange(len(test)), self.y[test]], np.finfo(float).eps, 1.0)

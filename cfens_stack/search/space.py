@@ -74,7 +74,8 @@ SEARCH_SPACE = (
     Param("lambda_reg", low=1e-4, high=1.0, log=True),
     Param("aggregator_reg", low=0.1, high=1000.0, log=True, or_value="auto"),
     Param("link", choices=("logit", "identity"), when={PROBABILITIES: True}),
-    Param("smoothing", low=1e-4, high=0.1, log=True, when={"link": "logit"}),
+    # Few values, so that trials share what is encoded with each.
+    Param("smoothing", choices=(1e-4, 1e-3, 1e-2, 1e-1), when={"link": "logit"}),
     Param(
         "confidence", choices=("uniform", "certainty", "calibration"), when={PROBABILITIES: True}
     ),
@@ -136,7 +137,7 @@ class Space:
         def note(row):
             value = params[row.name]
             if row.choices:
-                value = value if value in row.choices else row.choices[0]
+                value = _nearest(row.choices, value)
             elif row.or_value is not None:
                 asked[row.switch] = value != row.or_value
                 if not asked[row.switch]:
@@ -218,6 +219,14 @@ def fit_space(rows, trainers, guidance, n_columns, *, guided):
     return Space(
         tuple(fitted), fixed, {PROBABILITIES: guidance.disagreement == guidance.disagreement}
     )
+
+
+def _nearest(choices, value):
+    """The value if it is one of the choices, else the nearest number, else the first choice."""
+    numbers = [one for one in choices if isinstance(one, int | float) and not isinstance(one, bool)]
+    if value in choices or not numbers or not isinstance(value, int | float):
+        return value if value in choices else choices[0]
+    return min(numbers, key=lambda one: abs(one - value))
 
 
 def _ask(row, trial):
