@@ -13,7 +13,7 @@ class Encodings:
 
     Parameters
     ----------
-    most_bytes : int, default=2**29
+    most_bytes : int, default=536870912
         Sum of the `nbytes` of what is kept.
     """
 
