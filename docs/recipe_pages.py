@@ -2,11 +2,12 @@
 and its code.
 
 Most recipes take minutes with the predictions they need, so the site shows the output and the
-picture that docs/output/ and docs/ keep; recipes with the option --docs write tables into
-docs/evidence.md instead.
+picture that docs/output/ and docs/ keep; recipes with the option --docs write tables into a page
+instead, most of them into docs/evidence.md.
 """
 
 import ast
+import re
 from html import escape
 
 FIRST = "quickstart"
@@ -69,7 +70,9 @@ class Recipe:
         if self.output:
             parts.append(f"## What it prints\n\n```text\n{self.output}\n```")
         elif self.part == "studies":
-            parts.append("## What it prints\n\nTables of [the evidence](../evidence.md).")
+            page = re.search(r'DOCS / "(\w+\.md)"', self.code)
+            target = page[1] if page else "evidence.md"
+            parts.append(f"## What it prints\n\nTables of [{target}](../{target}).")
         parts.append(
             f"## recipes/{self.name}.py\n\n"
             f"```{{literalinclude}} ../../recipes/{self.name}.py\n:language: python\n```"

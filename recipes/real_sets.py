@@ -13,22 +13,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from imblearn.ensemble import BalancedRandomForestClassifier
+from base_models import base_models
 from joblib import Memory, Parallel, delayed
-from lightgbm import LGBMClassifier
-from sklearn.base import clone
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
-from sklearn.neural_network import MLPClassifier
-from sklearn.svm import SVC
-from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from cfens_stack import CFEnsemble, StackingPipeline
 from cfens_stack.datasets import keel_family, list_keel, load_keel
-from cfens_stack.stacking.default_pool import default_estimators
 
 N_FOLDS = 5
 MIN_POSITIVES = 20
@@ -53,31 +45,6 @@ QUICK = [
 ]
 
 memory = Memory(Path(__file__).parent / ".cache", verbose=0)
-
-
-def base_models():
-    """The default pool and seven more: margins, a tree, a net, a discriminant, and three that boost
-    or rebalance.
-    """
-    pool = default_estimators()
-    table = clone(dict(pool)["logistic"][:-1])  # standardised numbers, 0/1 columns for categories
-    more = {
-        "balanced_logistic": LogisticRegression(max_iter=2000, class_weight="balanced"),
-        "quadratic": QuadraticDiscriminantAnalysis(reg_param=0.1),
-        "svm": SVC(class_weight="balanced"),
-        "tree": DecisionTreeClassifier(min_samples_leaf=10),
-        "net": MLPClassifier((32,), alpha=1e-2, early_stopping=True, max_iter=200),
-        "lightgbm": LGBMClassifier(
-            n_estimators=60, min_child_samples=5, num_leaves=15, n_jobs=1, verbose=-1
-        ),
-        "undersampled_forest": BalancedRandomForestClassifier(
-            100, sampling_strategy="all", replacement=True, bootstrap=False
-        ),
-    }
-    for name, model in more.items():
-        pool.append((name, clone(table)))
-        pool[-1][1].steps.append((name, model))
-    return pool
 
 
 @memory.cache

@@ -53,7 +53,7 @@ def run_fits(tasks, *, X, y, memory, n_jobs, on_failure, progress, time_limit=No
     ):
         run = FitRun(tasks, n_jobs, advance, unstored, settings)
         if time_limit is None:
-            run.complete(range(len(tasks)))
+            run.complete(_fold_by_fold(tasks))
         else:
             _complete_in_time(run, time() + PROBE_SHARE * time_limit, time() + time_limit)
     missing = (not_started(task.model, task.fold, time_limit) for task in tasks)
@@ -141,6 +141,15 @@ class FitRun:
         return [], None
 
 
+def _fold_by_fold(tasks):
+    """Numbers of the tasks: all models on the first fold, on the second, at last on all rows.
+
+    So a fold has shown how long all of them take, and the time left on the progress bar is right.
+    """
+    last = max((task.fold for task in tasks if task.fold is not None), default=-1) + 1
+    return sorted(range(len(tasks)), key=lambda i: last if tasks[i].fold is None else tasks[i].fold)
+
+
 def _complete_in_time(run, probed, deadline):
     """Something whole early: all models are tried on one fold each until `probed`. Then those that
     will be whole before the deadline are completed, the fastest first; where none will, the next
@@ -221,5 +230,5 @@ def _progress_bar(total: int, show: bool) -> Iterator[Callable[[], Any]]:
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, desc="base-model fits", unit="fit") as bar:
+    with tqdm(total=total, desc="base-model fits", unit="fit", smoothing=0) as bar:
         yield bar.update

@@ -1,6 +1,7 @@
 """The default base models on tables of any kind."""
 
 import datetime
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 
 from cfens_stack import StackingPipeline
+from cfens_stack.stacking import default_pool
 from cfens_stack.stacking.default_pool import default_estimators
 from cfens_stack.stacking.tables import (
     MISSING,
@@ -158,12 +160,45 @@ def test_presets():
         for preset in ("fast", "default", "best")
     }
     assert [name for name, _ in default_estimators()] == names["default"]
-    assert len(names["fast"]) == 8
+    assert (len(names["fast"]), len(names["default"])) == (8, 10)
     assert set(names["fast"]) < set(names["default"]) < set(names["best"])
-    trees = dict(default_estimators("fast"))["extra_trees"][-1]
-    assert trees.n_estimators == 100
+    few, many = (dict(default_estimators(preset))["extra_trees"][-1] for preset in ("fast", "best"))
+    assert few.n_estimators < many.n_estimators
     with pytest.raises(ValueError, match="preset='slow': pass one of 'fast', 'default', 'best'"):
         default_estimators("slow")
+
+
+def test_only_the_best_preset_depends_on_what_is_installed(monkeypatch):
+    installed = {preset: dict(default_estimators(preset)) for preset in ("fast", "default", "best")}
+    monkeypatch.setattr(default_pool, "find_spec", lambda name: None)
+    for preset, models in installed.items():
+        bare = dict(default_estimators(preset))
+        gone = models.keys() - bare.keys()
+        assert gone == ({"lightgbm", "xgboost", "catboost"} & models.keys())
+        assert not (gone and preset != "best")
+    assert "balanced_forest" in bare
+
+
+def test_models_say_nothing_of_where_they_stop():
+    columns, y = mixed_table(200)
+    table = as_table(columns, "pandas")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        network = dict(default_estimators())["neural_network"].fit(table, y)[-1]
+    assert network.n_iter_ == 20
+
+
+def test_forests_grow_leaves_with_the_rows():
+    """What a forest of full depth costs per row grows with the table, and its leaves are single
+    rows.
+    """
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(6000, 3)), rng.integers(0, 2, 6000)
+    trees = dict(default_estimators("fast"))["extra_trees"].fit(X, y)[-1]
+    for tree in trees.estimators_[:3]:
+        leaves = tree.tree_.children_left == -1
+        assert tree.tree_.n_node_samples[leaves].min() >= 3
+        assert leaves.sum() <= 2000
 
 
 @pytest.mark.parametrize("preset", ["fast", "best"])

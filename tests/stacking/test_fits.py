@@ -29,6 +29,27 @@ def numbered_data(n=120):
     return X, y
 
 
+class Noting(Classifier):
+    """Appends its name and the number of its rows to a file with each fit."""
+
+    def __init__(self, name, path):
+        self.name = name
+        self.path = path
+
+    def fit(self, X, y):
+        with open(self.path, "a") as file:
+            file.write(f"{self.name}{len(X)} ")
+        return super().fit(X, y)
+
+
+def test_a_fold_is_done_with_all_models_before_the_next(tmp_path):
+    """The time left on the progress bar is that of all models, not of the first."""
+    path = tmp_path / "fits"
+    models = [(name, Noting(name, path)) for name in "ab"]
+    StackingPipeline(models, cv=2, random_state=0).fit(*numbered_data())
+    assert path.read_text().split() == ["a60", "b60", "a60", "b60", "a120", "b120"]
+
+
 # Breakdowns
 
 
