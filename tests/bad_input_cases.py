@@ -317,6 +317,8 @@ PIPELINE = [
     Case("a parameter of scikit-learn's StackingClassifier", TypeError, "StackingPipeline has no final_estimator, a parameter of scikit-learn's StackingClassifier: pass it as meta.", lambda _: StackingPipeline(final_estimator=CFEnsemble())),
     Case("the same, in set_params", ValueError, "StackingPipeline has no passthrough: the meta-learner sees predictions alone.", lambda _: StackingPipeline().set_params(passthrough=True)),
     fitted_stack("a positive class of the meta-learner that is no label", "pos_label=7 is none of the classes: pass one of [0, 1], or None for 1.", lambda stack: stack.refit_meta(CFEnsemble(pos_label=7))),
+    fitted_stack("a limit at prediction that is no time", "time_limit=0: pass a positive number of seconds, or None.", lambda stack: stack.predict_proba(R, time_limit=0)),
+    fitted_stack("a limit at prediction with a meta-learner that does not take NaN", "time_limit=1.0 leaves cells missing, which meta=LogisticRegression(random_state=…) does not take: use a meta that takes NaN, such as CFEnsemble(), or put an imputer before it.", lambda stack: stack.refit_meta(LogisticRegression()).predict_proba(R, time_limit=1.0)),
     fitted_stack("a picture of the path of subsets before select", "No models of this pipeline were chosen: call select(), or pass max_models= or max_predict_time=.", SelectionPathDisplay.from_estimator),
     Case("a picture of an empty path of subsets", ValueError, "path is empty: pass what select_models returns.", lambda _: SelectionPathDisplay.from_path([])),
     Case("select_models with max_models=0", ValueError, "max_models=0: pass an int of at least 1, or None.", lambda _: select_models(R, Y, max_models=0)),

@@ -25,7 +25,7 @@ PAGES = [
 
 
 def test_every_page_with_code_is_run():
-    """Or by test_page.py of tests/plugins, test_command_page.py, test_scale_out.py and
+    """Or by tests/plugins (test_page.py, test_command_page.py), test_scale_out.py and
     test_contributing.py.
     """
     elsewhere = ["docs/command_line.md", "docs/plugins.md", "docs/scale_out.md"]

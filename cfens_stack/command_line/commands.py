@@ -1,14 +1,18 @@
 """The commands: from parsed options to files and text on standard output."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.utils.validation import check_is_fitted
 
-from cfens_stack.command_line.model_files import check_target, load_model, save_model
+from cfens_stack.command_line.model_files import (
+    check_folder,
+    check_target,
+    load_model,
+    save_model,
+)
 from cfens_stack.ensemble import CFEnsemble
 from cfens_stack.guide import recommend as recommend_settings
 from cfens_stack.plugins.prediction_tables import read_predictions
@@ -33,7 +37,7 @@ def fit(options):
 def predict(options):
     """Probabilities and the most probable class of new rows, as a CSV table."""
     if options.out is not None:
-        _check_folder(options.out)
+        check_folder(options.out)
     model = load_model(options.model)
     check_is_fitted(model)
     table = read_predictions(options.table, id=options.id, models=list(model.feature_names_in_))
@@ -90,7 +94,7 @@ def recommend(options):
 def leaderboard(options):
     """Scores of the models, of the ensemble and of the plain average."""
     if options.out is not None:
-        _check_folder(options.out)
+        check_folder(options.out)
     table = _labelled_table(options)
     board = score_models(
         table.R,
@@ -149,11 +153,6 @@ def _deciding(search, table):
     )
     known = [label in search.classes_ for label in table.y]
     return fixed.fit(_frame(table)[known], table.y[known])
-
-
-def _check_folder(path):
-    if not Path(path).parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(Path(path).parent)!r} for {path!r}.")
 
 
 def _write(text):

@@ -1,11 +1,9 @@
-"""Fitted ensembles in files: skops, which runs no code when it is read, or joblib, a pickle."""
+"""Fitted ensembles in skops files, which run no code when they are read."""
 
 from importlib import import_module
 from pathlib import Path
 
-import joblib
-
-SUFFIXES = (".skops", ".joblib")
+SUFFIX = ".skops"
 
 
 def check_target(path):
@@ -14,27 +12,31 @@ def check_target(path):
     Raises
     ------
     ValueError
-        If the name ends in something else than .skops and .joblib.
+        If the name does not end in .skops.
     FileNotFoundError
         If its folder does not exist.
     ImportError
-        If it needs skops, which is not installed.
+        If skops is not installed.
     """
-    if _suffix(path) == ".skops":
-        _skops()
-    if not Path(path).parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(Path(path).parent)!r} for {path!r}.")
+    if Path(path).suffix.lower() != SUFFIX:
+        raise ValueError(f"--model {path}: models are skops files, so call it NAME{SUFFIX}.")
+    check_folder(path)
+    _skops()
+
+
+def check_folder(path):
+    """Refuse a file in a folder that does not exist."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(folder)!r} for {str(path)!r}.")
 
 
 def save_model(model, path):
     """Store a fitted model; a file that is there already is replaced only by a whole one."""
     partial = Path(f"{path}.partial")
     try:
-        if _suffix(path) == ".skops":
-            with open(partial, "wb") as file:
-                _skops().dump(model, file)
-        else:
-            joblib.dump(model, partial)
+        with open(partial, "wb") as file:
+            _skops().dump(model, file)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -46,13 +48,11 @@ def load_model(path):
     Raises
     ------
     ValueError
-        If a skops file holds types that are neither of this package nor known to skops, or the file
-        is none of its kind.
+        If the file holds types that are neither of this package nor known to skops, or is no skops
+        file.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no model {str(path)!r}: cfens-stack fit makes one.")
-    if _suffix(path) == ".joblib":
-        return joblib.load(path)
     skops = _skops()
     try:
         names = skops.get_untrusted_types(file=path)
@@ -67,18 +67,10 @@ def load_model(path):
     return skops.load(path, trusted=names)
 
 
-def _suffix(path):
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"--model {path}: valid endings are {' and '.join(SUFFIXES)}.")
-    return suffix
-
-
 def _skops():
     try:
         return import_module("skops.io")
     except ImportError as error:
         raise ImportError(
-            "Models in .skops files need skops: pip install 'cfens-stack[skops]'; or name the "
-            "model .joblib, a pickle, which can run code when it is read."
+            "Models are stored by skops, which is not installed: pip install 'cfens-stack[skops]'."
         ) from error

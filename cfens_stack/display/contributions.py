@@ -116,6 +116,7 @@ class ContributionsDisplay:
                 textcoords="offset points",
                 va="center",
                 fontsize=8,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over the lines
             )
         ax.axvline(self.intercept[row], color="0.6", linestyle=":", label="intercept")
         total = ends[-1]
@@ -153,7 +154,7 @@ class ContributionsDisplay:
         ]
         ax.set_yticks(places, [plain(label) for label in labels])
         ax.set(xlabel=self._axis, title=f"Contributions in {len(parts)} rows")
-        ax.legend(fontsize=8)
+        ax.legend(loc="lower right", fontsize=8)
 
     @property
     def _axis(self):

@@ -127,6 +127,8 @@ class SelectionPathDisplay:
             label = f"in use: {self.sizes[self.chosen]} models"
             ax.plot(x[self.chosen], self.excess[self.chosen], "s", label=label, **style)
         ax.invert_xaxis()
+        if counted:
+            ax.locator_params(axis="x", integer=True)
         ax.margins(x=0.1, y=0.3)
         ax.set(
             xlabel="base models" if counted else "cost of the base models (seconds to predict)",

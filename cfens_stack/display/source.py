@@ -76,6 +76,8 @@ def _holds_predictions(X, pipeline):
     By the number of columns; where both have the same, by their names and by the values of `oof_`.
     A warning says so where X may be either.
     """
+    if not hasattr(pipeline, "oof_"):  # for_serving() leaves it out
+        return False
     m, p = pipeline.oof_.shape[1], pipeline.n_features_in_
     shape = np.shape(X)
     if len(shape) != 2 or shape[1] != m:

@@ -4,6 +4,7 @@ them.
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -58,6 +59,10 @@ class PredictionMixin(TransformerMixin, BaseEstimator):
             time did not suffice for, are NaN.
         """
         check_is_fitted(self, "meta_")
+        if time_limit is not None and not time_limit > 0:
+            raise ValueError(
+                f"time_limit={time_limit}: pass a positive number of seconds, or None."
+            )
         X = check_rows(self, X, reset=False)
         asked = {name: model for name, model in self.named_estimators_.items() if model is not None}
         if time_limit is None:
@@ -107,6 +112,12 @@ class PredictionMixin(TransformerMixin, BaseEstimator):
         P : ndarray of shape (n, K)
             Columns in the order of `classes_`.
         """
+        check_is_fitted(self, "meta_")
+        if time_limit is not None and not get_tags(self.meta_).input_tags.allow_nan:
+            raise ValueError(
+                f"time_limit={time_limit} leaves cells missing, which meta={self.meta_!r} does not "
+                "take: use a meta that takes NaN, such as CFEnsemble(), or put an imputer before it."
+            )
         R = self._meta_input(X, time_limit)
         return self.meta_.predict_proba(R)
 

@@ -1,89 +1,27 @@
 """The commands end to end, in processes of their own: files, standard output, exit codes."""
 
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands_in_processes import run, write_tables
 from sklearn.metrics import log_loss, roc_auc_score
 
-from cfens_stack import CFEnsemble
 from cfens_stack.command_line import commands
 from cfens_stack.command_line.arguments import make_parser
 from cfens_stack.command_line.main import main
-from cfens_stack.command_line.model_files import check_target, load_model
+from cfens_stack.command_line.model_files import check_target
 from cfens_stack.datasets import make_predictions
 from cfens_stack.stacking import score_models
 
 pandas = pytest.importorskip("pandas")
-MODEL = "model.skops" if find_spec("skops") else "model.joblib"
-needs_skops = pytest.mark.skipif(not find_spec("skops"), reason="skops is not installed")
-
-
-def run(folder, *arguments, code=0):
-    """Standard output of a command that ends with this code, and standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cfens_stack.command_line", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A table with labels as text, a tenth of the cells and a few labels missing; and new rows."""
-    data = make_predictions(600, 5, missing=0.1, random_state=0)
-    frame = pandas.DataFrame(data.R, columns=list("abcde"))
-    frame.insert(0, "id", [f"row{i}" for i in range(600)])
-    frame["y"] = np.array(["no", "yes"])[data.y]
-    frame.loc[:20, "y"] = None
-    frame[:400].to_csv(tmp_path / "train.csv", index=False)
-    frame[400:].drop(columns="y").sample(frac=1, axis=1, random_state=0).to_csv(
-        tmp_path / "new.csv", index=False
-    )
-    frame.to_csv(tmp_path / "all.csv", index=False)
+    write_tables(tmp_path)
     return tmp_path
-
-
-def test_fit_and_predict(folder):
-    out, err = run(folder, "fit", "train.csv", "--label", "y", "--id", "id", "--model", MODEL)
-    assert "400 rows, 5 model columns" in out
-    assert not err
-    out, err = run(folder, "predict", "new.csv", "--id", "id", "--model", MODEL)
-    assert not err
-    Path(folder, "out.csv").write_text(out)
-    result = pandas.read_csv(folder / "out.csv")
-    whole = pandas.read_csv(folder / "all.csv")
-    meta = CFEnsemble().fit(whole.loc[:399, list("abcde")], whole["y"][:400])
-    P = meta.predict_proba(whole.loc[400:, list("abcde")])
-    np.testing.assert_allclose(result[["p_no", "p_yes"]], P, atol=1e-12)
-    assert result["id"].tolist() == whole["id"][400:].tolist()
-    assert (result["prediction"] == np.where(P[:, 1] > P[:, 0], "yes", "no")).all()
-    assert roc_auc_score(whole["y"][400:], result["p_yes"]) > 0.8
-    run(folder, "predict", "new.csv", "--id", "id", "--model", MODEL, "--out", "written.csv")
-    assert Path(folder, "written.csv").read_text() == out
-
-
-def test_search_keeps_its_threshold_and_goes_on_where_it_was(folder):
-    command = ["search", "train.csv", "--label", "y", "--id", "id", "--model", MODEL, "--quiet"]
-    command += ["--scoring", "f1", "--pos-label", "yes", "--folds", "2", "--storage", "s.journal"]
-    out, _ = run(folder, *command, "--trials", "3")
-    assert "The search kept" in out or "The search " in out
-    out, _ = run(folder, "predict", "new.csv", "--id", "id", "--model", MODEL)
-    Path(folder, "out.csv").write_text(out)
-    result = pandas.read_csv(folder / "out.csv")
-    by_threshold = (result["prediction"] == "yes").to_numpy()
-    p = result["p_yes"].to_numpy()
-    assert p[by_threshold].min() > p[~by_threshold].max()
-    first = Path(folder, "s.journal").read_text().count('"op_code": 4')
-    run(folder, *command, "--trials", "3")  # nothing left to do
-    assert Path(folder, "s.journal").read_text().count('"op_code": 4') == first
 
 
 def test_recommend_and_leaderboard(folder):
@@ -106,21 +44,22 @@ def test_recommend_and_leaderboard(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fit", "absent.csv", "--label", "y"], "There is no file 'absent.csv'"),
-        (["fit", "train.csv", "--label", "z", "--id", "id"], "has no column 'z'"),
-        (["fit", "train.csv", "--label", "y"], "column 'id' is not numeric"),
+        (["leaderboard", "absent.csv", "--label", "y"], "There is no file 'absent.csv'"),
+        (["recommend", "train.csv", "--label", "z", "--id", "id"], "has no column 'z'"),
+        (["leaderboard", "train.csv", "--label", "y"], "column 'id' is not numeric"),
         (
-            ["fit", "train.csv", "--label", "y", "--id", "id", "--pos-label", "maybe"],
+            ["leaderboard", "train.csv", "--label", "y", "--id", "id", "--pos-label", "maybe"],
             "no row has that label; there are no, yes",
         ),
         (
-            ["fit", "train.csv", "--label", "y", "--id", "id", "--set", "rho=2"],
-            "The 'rho' parameter of CFEnsemble must be",
+            ["leaderboard", "train.csv", "--label", "y", "--id", "id", "--scoring", "luck"],
+            "'luck' is not a valid scoring value",
         ),
+        (["leaderboard", "train.csv", "--label", "y", "--out", "no/b.csv"], "no folder 'no'"),
         (["fit", "train.csv", "--label", "y", "--set", "rho"], "is not NAME=VALUE"),
-        (["fit", "train.csv", "--label", "y", "--model", "m.pkl"], "valid endings are .skops and"),
-        (["fit", "train.csv", "--label", "y", "--model", "no/m.joblib"], "There is no folder 'no'"),
-        (["predict", "new.csv", "--model", "absent.joblib"], "There is no model 'absent.joblib'"),
+        (["fit", "train.csv", "--label", "y", "--model", "m.pkl"], "so call it NAME.skops"),
+        (["search", "train.csv", "--label", "y", "--model", "no/m.skops"], "no folder 'no'"),
+        (["predict", "new.csv", "--model", "absent.skops"], "There is no model 'absent.skops'"),
         (["leaderboard", "train.csv"], "the following arguments are required: --label"),
         (["stack", "train.csv"], "invalid choice: 'stack'"),
         ([], "the following arguments are required: command"),
@@ -129,8 +68,6 @@ def test_recommend_and_leaderboard(folder):
 )
 def test_errors_are_one_line_and_code_2(folder, arguments, message, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    if arguments[:1] == ["fit"] and "--model" not in arguments:
-        arguments = [*arguments, "--model", "model.joblib"]
     try:
         code = main(arguments)
     except SystemExit as ended:  # of argparse
@@ -140,24 +77,11 @@ def test_errors_are_one_line_and_code_2(folder, arguments, message, monkeypatch,
     assert not out
     assert message in err
     assert len([line for line in err.splitlines() if "error:" in line]) == 1
-    assert not list(Path(folder).glob("model*"))
-
-
-@needs_skops
-def test_a_file_that_is_no_skops_and_one_with_foreign_types(folder):
-    import skops.io
-
-    Path(folder, "bad.skops").write_text("nothing")
-    with pytest.raises(ValueError, match=r"bad.skops is no skops file"):
-        load_model(folder / "bad.skops")
-    skops.io.dump(CFEnsemble(confidence=Path), folder / "foreign.skops")
-    with pytest.raises(ValueError, match="types that are not of this package: pathlib"):
-        load_model(folder / "foreign.skops")
 
 
 @pytest.mark.skipif(bool(find_spec("skops")), reason="skops is installed")
 def test_without_skops_the_error_names_the_extra():
-    with pytest.raises(ImportError, match=r"pip install 'cfens-stack\[skops\]'; or name the model"):
+    with pytest.raises(ImportError, match=r"pip install 'cfens-stack\[skops\]'"):
         check_target("model.skops")
 
 

@@ -81,6 +81,8 @@ def test_of_a_pipeline_and_of_several_classes(stack, axes):
     assert display.names == ["bayes", "tree", "near"]
     assert display.label == "yes"
     np.testing.assert_array_equal(display.contributions, model.contributions(X))
+    served = ContributionsDisplay.from_estimator(model.for_serving(), X)
+    np.testing.assert_array_equal(served.contributions, display.contributions)
     data = make_predictions(200, 4, n_classes=3, missing=0.1, random_state=0)
     meta = CFEnsemble().fit(data.R, np.array(["ant", "bee", "cat"])[data.y])
     with pytest.raises(ValueError, match=r"label=None: pass one of the classes, .*'ant'"):

@@ -2,9 +2,9 @@
 
 import re
 import shlex
-from importlib.util import find_spec
 
 import numpy as np
+import pandas
 import pytest
 from documents import blocks, read, run
 
@@ -15,7 +15,7 @@ PAGE = "docs/command_line.md"
 
 
 def test_the_commands_of_the_page_run(tmp_path, monkeypatch, capsys):
-    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("skops", reason="skops is not installed")
     monkeypatch.chdir(tmp_path)
     data = make_predictions(200, 4, missing=0.1, random_state=0)
     frame = pandas.DataFrame(data.R, columns=["forest", "logistic", "boosting", "net"])
@@ -28,17 +28,13 @@ def test_the_commands_of_the_page_run(tmp_path, monkeypatch, capsys):
     )
     assert len(commands) == 5
     for command in commands:
-        if not find_spec("skops"):
-            command = command.replace(".skops", ".joblib")
         if "--id" in command:
             command = command.replace("predictions.csv", "with_id.csv")
         if command.startswith("search"):
-            model = "best.skops" if find_spec("skops") else "best.joblib"
-            command = command.replace("100", "2") + f" --quiet --model {model}"
+            command = command.replace("100", "2") + " --quiet --model best.skops"
         assert main(shlex.split(command)) == 0, capsys.readouterr().err
     assert len(pandas.read_csv("probabilities.csv")) == 200
-    if find_spec("skops"):
-        names = {}
-        for code in blocks(PAGE):
-            run(PAGE, code, names)
-        assert names["meta"].classes_.tolist() == ["no", "yes"]
+    names = {}
+    for code in blocks(PAGE):
+        run(PAGE, code, names)
+    assert names["meta"].classes_.tolist() == ["no", "yes"]
