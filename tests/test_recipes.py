@@ -31,14 +31,29 @@ def test_question_time_and_output(name):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_help(name, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    assert started(name, ["--help"], monkeypatch) == 0
+    assert "usage:" in capsys.readouterr().out
+
+
+def test_quickstart_runs(monkeypatch, capsys, tmp_path):
+    """On one split of a small set; the site keeps the output of a whole run."""
+    picture = tmp_path / "quickstart.png"
+    options = ["--sets", "haberman", "--splits", "1", "--jobs", "1", "--picture", str(picture)]
+    assert started("quickstart.py", options, monkeypatch) is None
+    printed = capsys.readouterr().out
+    assert printed.count("CFEnsemble  ") == 4
+    assert picture.exists()
+    assert picture.with_stem("quickstart_phone").exists()
+
+
+def started(name, options, monkeypatch):
+    """Run a recipe as a program; its exit status, None if it ends by itself."""
+    monkeypatch.setattr(sys, "argv", [name, *options])
     monkeypatch.syspath_prepend(RECIPES)
-    status = None
     try:
         runpy.run_path(str(RECIPES / name), run_name="__main__")
     except ModuleNotFoundError as error:
         pytest.skip(f"{error.name} is not installed")
     except SystemExit as end:
-        status = end.code
-    assert status == 0
-    assert "usage:" in capsys.readouterr().out
+        return end.code
+    return None
