@@ -15,11 +15,12 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from base_models import base_models
 from benchmark_imbalanced import two_a_family
 from comparison import METRICS, against, by_unit, markdown, wins_text
 from joblib import Parallel, delayed
 from peers import LOG_LOSS, bounded
-from real_sets import MIN_POSITIVES, base_models, predictions
+from real_sets import MIN_POSITIVES, predictions
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm

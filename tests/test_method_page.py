@@ -170,6 +170,18 @@ class Page:
 
             self.b = minimize_scalar(of_b, bracket=(self.b - 1, self.b + 1), tol=1e-12).x
 
+    def contributions(self, R):
+        """(6b), with the class weights of (7) in the intercept: (n, m) and (n,)."""
+        observed, wt, phi = np.isfinite(R), self.s * self.T.T @ self.w, np.zeros(R.shape)
+        Z = np.where(observed, (self.g(R) - self.mu) / self.s, 0.0)
+        kappa, t = self.damping(
+            [self.complete(z, o) for z, o in zip(Z, observed, strict=True)], self.w
+        )
+        for i, o in enumerate(observed):
+            weights = wt[o] + np.linalg.inv(self.S[np.ix_(o, o)]) @ self.S[np.ix_(o, ~o)] @ wt[~o]
+            phi[i, o] = kappa[i] * weights * Z[i, o]
+        return phi, (1 - t) * self.b + t * self.beta - np.log(self.omega[1] / self.omega[0])
+
     def predict(self, R):
         observed = np.isfinite(R)
         Z = np.where(observed, (self.g(R) - self.mu) / self.s, 0.0)
@@ -213,3 +225,7 @@ def test_the_page_is_exact(missing, settings, page):
     np.testing.assert_allclose(meta.calibration_slopes_, second.a, atol=2e-5)
     np.testing.assert_allclose(meta.encoder_.completion.covariance, second.S, atol=1e-7)
     np.testing.assert_allclose(meta.predict_proba(R_new)[:, 1], second.predict(R_new), atol=1e-6)
+    parts, intercept = meta.contributions(R_new, return_intercept=True)
+    phi, phi_0 = second.contributions(R_new)
+    np.testing.assert_allclose(parts, phi, atol=1e-5)
+    np.testing.assert_allclose(intercept, phi_0, atol=1e-5)

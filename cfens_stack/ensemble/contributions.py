@@ -1,4 +1,4 @@
-"""What each base model adds to the log-odds of a row, equations (6), (6a) and (7)."""
+"""What each base model adds to the log-odds of a row, equation (6b)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ class ContributionsMixin:
     class_order_: np.ndarray
 
     def contributions(self, R, return_intercept=False):
-        """What each base model adds to the log-odds of each row.
+        """What each base model adds to the log-odds of each row, equation (6b).
 
         The score of a row is linear in the observed predictions, each as its distance from the
         model's mean on the scale of the link: contribution = distance times weight. The weight is
