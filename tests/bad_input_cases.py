@@ -34,6 +34,7 @@ from cfens_stack.display import (
     SelectionPathDisplay,
     TrustDisplay,
 )
+from cfens_stack.search import NegativeCost, RecallAtPrecision
 from cfens_stack.search.space import Param
 from cfens_stack.stacking import default_estimators, score_models, select_models
 
@@ -344,6 +345,9 @@ SEARCH = [
     search("a timeout that ends before the first trial", ValueError, "trials was completed: raise timeout or n_trials.", timeout=1e-9),
     search("scoring unknown", ValueError, "'nonsense' is not a valid scoring value. Use sklearn.metrics.get_scorer_names() to get valid options.", scoring="nonsense"),
     search("a scorer that raises", ValueError, "No trial was completed; 2 failed. Reasons: … TypeError: …", scoring=lambda: 0.5),
+    search("costs of another shape", ValueError, "costs=[[0, 1]] must be 2 x 2 finite numbers, a row for each true class and a column for each predicted one.", scoring=NegativeCost([[0, 1]])),
+    search("costs below the diagonal", ValueError, "costs=[[0, 1], [1, 2]] pays for mistakes: no entry may be below the diagonal entry of its row.", scoring=NegativeCost([[0, 1], [1, 2]])),
+    search("recall at a precision above 1", ValueError, "scoring='recall_at_precision' cannot score 2 classes (precision=1.5 must be above 0 and at most 1.): pass …", scoring=RecallAtPrecision(1.5)),
     search("scoring empty", ValueError, "scoring=() is empty: pass a name, or several.", scoring=()),
     search("scoring that names a score twice", ValueError, "scoring=('f1', 'f1') names a score twice: pass each once.", scoring=("f1", "f1")),
     search("scoring of a number", ValueError, "scoring holds 3: pass names of scikit-learn scorers, or callables (estimator, R, y) -> float.", scoring=("f1", 3)),

@@ -54,8 +54,9 @@ class CFEnsembleSearch(SearchResults):
         Name of a scikit-learn scorer, computed on class codes, or a scorer `(estimator, R, y) ->
         float`, on the labels as given. Greater is better. Several: a study of several objectives,
         whose Pareto front is `pareto_front_`; the first of them decides between configurations
-        that are otherwise acceptable. With two classes, scores of decisions (balanced accuracy, F1,
-        Jaccard, Matthews) are those at the best threshold.
+        that are otherwise acceptable. With two classes, scores of decisions are those at the best
+        threshold: balanced accuracy, F1, Jaccard, Matthews, what `make_scorer` returns for a metric
+        of predicted classes, and `cfens_stack.search.NegativeCost` and `RecallAtPrecision`.
     pos_label : label, default=None
         Class that scores by name take for positive. None: `classes_[1]`, as in scikit-learn.
     trainers : "auto" or sequence of {"als", "pytorch"}, default="auto"

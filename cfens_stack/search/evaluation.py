@@ -3,7 +3,6 @@ all trials.
 """
 
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import joblib
@@ -14,13 +13,10 @@ from cfens_stack.ensemble.base import BaseCFEnsemble
 from cfens_stack.ensemble.encoded import encoding_key
 from cfens_stack.search.aims import Predicted, best_threshold, check_number_of_classes, make_aims
 from cfens_stack.search.encodings import Encodings
+from cfens_stack.search.folds import make_folds
 from cfens_stack.search.pruning import corrected_standard_error
-from cfens_stack.splits import make_splits
 from cfens_stack.validation import UNLABELLED, positive_class
 
-# Rarest-class rows scored a trial, over all repetitions, before folds stop being repeated.
-POSITIVES_WANTED = 100
-MOST_REPETITIONS = 4
 LOG_SCORE = "neg_log_loss"
 
 
@@ -149,7 +145,8 @@ class Evaluation:
             rows = np.concatenate([test for _, test in self.splits])
             P = np.concatenate([fold.P for fold in folds])
             weights = None if self.v is None else self.v[rows]
-            threshold = best_threshold(self.deciding, P, self._codes(rows), weights)
+            names = self._names(self.deciding)
+            threshold = best_threshold(self.deciding, P, self._codes(rows), weights, names)
         by_fold = [self._with_decisions(fold, threshold, k) for k, fold in enumerate(folds)]
         scores = {aim.name: [one[k] for one in by_fold] for k, aim in enumerate(self.aims)}
         return Result({LOG_SCORE: [fold.log_score for fold in folds], **scores}, threshold)
@@ -193,11 +190,22 @@ class Evaluation:
         test = self.splits[number][1]
         v = None if self.v is None else self.v[test]
         return [
-            aim(Predicted(2, threshold), fold.P, self._codes(test), v=v)
+            aim.within_folds()(
+                Predicted(2, threshold, self._names(aim)),
+                fold.P,
+                self._codes(test) if aim.is_named else self.labels[test],
+                v=v,
+            )
             if self.deciding is not None and aim.is_of_decisions
             else score
             for aim, score in zip(self.aims, fold.scores, strict=True)
         ]
+
+    def _names(self, aim):
+        """Labels of the codes that `_codes` gives, for an aim that sees labels; else None."""
+        if aim.is_named:
+            return None
+        return self.classes[::-1] if self._is_turned else self.classes
 
     @property
     def _is_turned(self):
@@ -246,7 +254,7 @@ def make_evaluation(estimator, R, y, classes, v, groups, *, cv, scoring, seed, p
         labels=_labels(y, None if on_codes else classes),
         classes=classes,
         v=v,
-        splits=_splits(cv, R, y, groups, classes, seed),
+        splits=make_folds(cv, R, y, groups, classes, seed),
         aims=aims,
         positive=positive % len(classes),
     )
@@ -260,7 +268,7 @@ def fingerprint(evaluation, space):
     params = {
         name: _name(value) for name, value in evaluation.estimator.get_params(deep=False).items()
     }
-    scores = [aim.name for aim in evaluation.aims]
+    scores = [aim.text for aim in evaluation.aims]
     settings = joblib.hash((repr(space), repr(params), evaluation.positive))
     return f"{joblib.hash(parts)} {settings} {', '.join(scores)}"
 
@@ -278,21 +286,3 @@ def _labels(y, classes=None):
     if classes is None:
         return np.where(unlabelled, np.nan, y)
     return np.where(unlabelled, None, classes.astype(object)[y])
-
-
-def _splits(cv, R, y, groups, classes, seed):
-    metadata = {} if groups is None else {"groups": groups}
-    repetitions = _repetitions(y) if isinstance(cv, Integral) else 1
-    seeds = np.random.SeedSequence(seed).generate_state(repetitions)
-    unlabelled = np.flatnonzero(y == UNLABELLED)
-    return [
-        (np.sort(np.concatenate([train, unlabelled])), test)
-        for one in seeds
-        for train, test in make_splits(cv, R, y, metadata, classes=classes, seed=int(one))
-    ]
-
-
-def _repetitions(y):
-    """How often folds are drawn: the fewer rows of the rarest class, the more, up to four times."""
-    rarest = np.bincount(y[y != UNLABELLED]).min()
-    return int(np.clip(np.ceil(POSITIVES_WANTED / rarest), 1, MOST_REPETITIONS))
