@@ -8,7 +8,7 @@ from cfens_stack.ensemble.aggregator import fit_from_sums
 from cfens_stack.ensemble.losses import loss_sums
 
 
-def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative, v):
+def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative, v, by_class=False):
     """(w, b) at a given strength, or averaged over strengths by their evidence for
     aggregator_reg="auto".
 
@@ -41,6 +41,7 @@ def fit_aggregator(Y, M, t, y, s, *, gamma, w0, b0, aggregator_reg, nonnegative,
         "aggregator_reg": aggregator_reg,
         "nonnegative": nonnegative,
         "n": v.sum(),
+        "by_class": by_class,
     }
     same = gamma == 0 and np.array_equal(s, v)
     return fit_from_sums(likelihood, likelihood if same else tilted, M, t, **options)

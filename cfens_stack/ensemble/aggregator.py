@@ -28,12 +28,9 @@ import numpy as np
 from cfens_stack.ensemble.copies import copies_of_columns, shared_out
 from cfens_stack.ensemble.losses import TINY
 from cfens_stack.ensemble.newton import mean_loss, minimise, minimise_model, scores_matrix
+from cfens_stack.ensemble.prior import Prior, mean_strength
 
 AGGREGATORS = ("weighted", "mean")
-# Of aggregator_reg="auto", strongest first. Real sets use both ends. Weaker ones gain nothing
-# there, and where few labels are separable the likelihood, and with it the evidence, would follow
-# the weights to infinity.
-STRENGTHS = 10.0 ** np.arange(4.0, 0.0, -0.5)
 NEGLIGIBLE = 1e-9  # share of the evidence
 RULED_OUT = 50.0  # nats behind on the quadratic model, which may err; 21 are a negligible share
 LOOKED_AT = 5.0  # nats behind the best from which on a neighbour is looked at on the model first
@@ -41,15 +38,20 @@ LOOKED_AT = 5.0  # nats behind the best from which on a neighbour is looked at o
 
 @dataclass(frozen=True)
 class AggregatorFit:
-    """Minimiser of (2), the strength used, the values on the way there, and whether the gradient
-    vanished.
+    """Minimiser of (2), the strength used, which may be a pair (`Prior`), the values on the way
+    there, and whether the gradient vanished.
     """
 
     w: np.ndarray
     b: np.ndarray
-    aggregator_reg: float
+    strength: float | np.ndarray
     history: list
     converged: bool
+
+    @property
+    def aggregator_reg(self):
+        """The strength as one number."""
+        return mean_strength(self.strength, len(self.b))
 
 
 def average_slope(n_outputs, link):
@@ -96,7 +98,18 @@ def column_weights(coef):
 
 
 def fit_from_sums(
-    likelihood, tilted, M, t, *, w0, b0, aggregator_reg, nonnegative, n, undamped=None
+    likelihood,
+    tilted,
+    M,
+    t,
+    *,
+    w0,
+    b0,
+    aggregator_reg,
+    nonnegative,
+    n,
+    undamped=None,
+    by_class=False,
 ):
     """(w, b) at a given strength, or averaged over strengths by their evidence for
     aggregator_reg="auto".
@@ -113,21 +126,24 @@ def fit_from_sums(
         See the head of this file.
     b0 : ndarray of shape (S,)
         Intercepts to start from.
-    aggregator_reg : float or "auto"
+    aggregator_reg : float, pair of floats or "auto"
     nonnegative : bool
     n : float
         Sum of the sample weights of the labelled rows.
     undamped : callable, default=None
         The likelihood as if no cell were missing, in which copies are looked for; None: the same.
+    by_class : bool, default=False
+        Whether each model has a weight per class, ordered by model: "auto" then finds a pair of
+        strengths (`Prior`).
     """
     S, p = len(b0), len(w0)
     M, t = with_intercepts(M, t, S)
     copies = copies_of_columns(undamped or likelihood, M, t)
-    prior = Prior(shared_out(w0, copies, t[:p]), copies, nonnegative, n)
+    prior = Prior(shared_out(w0, copies, t[:p]), copies, nonnegative, n, by_class)
     start = np.append(prior.w0, b0)
-    if aggregator_reg != "auto":
+    if not isinstance(aggregator_reg, str):
         theta, _, history, converged, _ = prior.fit(start, aggregator_reg, tilted, M, t)
-        return AggregatorFit(theta[:p], theta[p:], float(aggregator_reg), history, converged)
+        return AggregatorFit(theta[:p], theta[p:], aggregator_reg, history, converged)
 
     strengths, shares, fits = fit_path(start, likelihood, M, t, prior)
     theta = shares @ [fit[0] for fit in fits]
@@ -145,8 +161,8 @@ def fit_from_sums(
         theta, done = fit_intercepts(theta, tilted, M, t)
         converged = converged and done
     history = [value for fit in fits for value in fit[2]]
-    reg = float(np.exp(shares @ np.log(strengths)))
-    return AggregatorFit(theta[:p], theta[p:], reg, history, converged)
+    strength = np.exp(shares @ np.log(strengths))
+    return AggregatorFit(theta[:p], theta[p:], strength, history, converged)
 
 
 def intercepts_for(fit, sums, M, t):
@@ -163,39 +179,6 @@ def with_intercepts(M, t, S):
     return M, np.append(t, np.arange(S))
 
 
-@dataclass(frozen=True)
-class Prior:
-    """Normal prior of the weights, up to its strength: mean, copies of each, bounds; n as in
-    `fit_from_sums`.
-    """
-
-    w0: np.ndarray
-    copies: np.ndarray
-    nonnegative: bool
-    n: float
-
-    def penalty(self, strength):
-        """What `minimise` is told of it."""
-        return {
-            "w0": self.w0,
-            "copies": self.copies,
-            "nonnegative": self.nonnegative,
-            "strength": strength / self.n,
-        }
-
-    def fit(self, theta, strength, sums, M, t, loss=None):
-        """`minimise` from theta at a strength."""
-        return minimise(theta, sums, M, t, loss=loss, **self.penalty(strength))
-
-    def evidence_cost(self, fit, strength):
-        """-log evidence of a strength, from the fit at it."""
-        theta, hessian, history = fit[:3]
-        precision = strength / (len(theta) - len(self.w0)) * self.copies
-        return _evidence_cost(
-            theta, self.n * hessian, self.n * history[-1], precision, self.nonnegative
-        )
-
-
 def fit_path(start, sums, M, t, prior):
     """Fits at the strengths that the evidence does not rule out, and their shares of it.
 
@@ -206,7 +189,7 @@ def fit_path(start, sums, M, t, prior):
 
     Returns
     -------
-    strengths : ndarray of shape (k,)
+    strengths : ndarray of shape (k,) or (k, 2)
         Strongest first.
     shares : ndarray of shape (k,)
         Weights that are proportional to the evidence, and sum to 1.
@@ -215,25 +198,27 @@ def fit_path(start, sums, M, t, prior):
     """
     fits: dict[int, tuple] = {}
     costs: dict[int, float] = {}
-    middle = len(STRENGTHS) // 2
-    for k in sorted(range(len(STRENGTHS)), key=lambda k: abs(k - middle)):
+    strengths, middle = prior.strengths, len(prior.strengths) // 2
+    places = np.rint(2.0 * np.log10(strengths)).reshape(len(strengths), -1)  # in half decades
+    apart = np.abs(places[:, None] - places).sum(axis=2)
+    for k in np.argsort(apart[middle], kind="stable").tolist():
         theta = start
         if fits:
-            near, *further = sorted(fits, key=lambda j: abs(j - k))[:2]
+            near, *further = sorted(fits, key=lambda j: apart[j, k])[:2]
             other = (fits[further[0]][0], fits[further[0]][-1]) if further else None
             model = minimise_model(
-                fits[near][0], fits[near][-1], other, **prior.penalty(STRENGTHS[k])
+                fits[near][0], fits[near][-1], other, **prior.penalty(strengths[k])
             )
-            if prior.evidence_cost(model, STRENGTHS[k]) > min(costs.values()) + RULED_OUT:
+            if prior.evidence_cost(model, strengths[k]) > min(costs.values()) + RULED_OUT:
                 continue
             theta = model[0]
-        fits[k] = prior.fit(theta, STRENGTHS[k], sums, M, t)
-        costs[k] = prior.evidence_cost(fits[k], STRENGTHS[k])
+        fits[k] = prior.fit(theta, strengths[k], sums, M, t)
+        costs[k] = prior.evidence_cost(fits[k], strengths[k])
     order = np.array(sorted(fits))
     shares = np.exp(min(costs.values()) - np.array([costs[k] for k in order]))
     used = shares > NEGLIGIBLE * shares.sum()
     shares = shares[used] / shares[used].sum()
-    return STRENGTHS[order[used]], shares, [fits[k] for k in order[used]]
+    return strengths[order[used]], shares, [fits[k] for k in order[used]]
 
 
 def fit_intercepts(theta, sums, M, t):
@@ -257,18 +242,3 @@ def _curvature_ratio(tilted, likelihood, p):
     """
     above, below = (np.trace(hessian[:p, :p]) for _, _, hessian in (tilted, likelihood))
     return above / below if min(above, below) > TINY else 1.0
-
-
-def _evidence_cost(theta, hessian, posterior_cost, precision, nonnegative):
-    """-log Laplace evidence of a strength (MacKay 1992), up to a constant.
-
-    The penalty is a normal prior on w about w0, with precision strength / S times the number of
-    copies, shape (p,). With H the Hessian of the negative log posterior over the coordinates that
-    the constraint leaves free, it is
-
-        -log posterior(theta) + log det(H) / 2 - sum log(precision) / 2.
-    """
-    p, free = len(precision), np.ones(len(theta), dtype=bool)
-    free[:p] = theta[:p] > 0 if nonnegative else True
-    log_det = np.linalg.slogdet(hessian[np.ix_(free, free)])[1]
-    return posterior_cost + 0.5 * (log_det - np.log(precision[free[:p]]).sum())

@@ -60,8 +60,10 @@ class CFEnsemble(BaseCFEnsemble):
     aggregator_reg : float >= 0 or "auto", default="auto"
         Strength with which the weights are shrunk to the average of the calibrated models, equation
         (2). "auto" averages the weights over strengths from 3 to 10000, each by its Laplace
-        evidence: no cross-validation. With class weights or focal loss they are multiplied by the
-        ratio of that loss's curvature to the plain one's.
+        evidence: no cross-validation. With three or more classes it averages over pairs of
+        strengths: of what a model's weights have in common, and of what each class has of its own.
+        With class weights or focal loss they are multiplied by the ratio of that loss's curvature
+        to the plain one's.
     nonnegative : bool, default=False
         Keep the weights >= 0: easier to read, a little less accurate. Does not apply to scores
         outside [0, 1], whose direction is not known.
@@ -125,7 +127,8 @@ class CFEnsemble(BaseCFEnsemble):
         predicts the opposite, or a column not in use. 1 for scores and for the plain average, which
         takes columns as they are.
     aggregator_reg_ : float
-        The strength in use, for "auto" the mean on the log scale; infinite for the plain average.
+        The strength in use, for "auto" the mean on the log scale, over both of a pair; infinite for
+        the plain average.
     layout_ : {"positive", "model-major", "scores"}
         What the columns were taken for; "model-major" for "class-major" too.
     link_ : str

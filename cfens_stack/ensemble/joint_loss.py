@@ -12,7 +12,9 @@ import numpy as np
 
 from cfens_stack.ensemble.confidence import mean_sums
 from cfens_stack.ensemble.damping import damping_of
+from cfens_stack.ensemble.newton import common_penalty
 from cfens_stack.ensemble.objective import joint, row_costs
+from cfens_stack.ensemble.prior import pair
 from cfens_stack.ensemble.training import aggregator_columns, base_scores, link_scale_weights
 from cfens_stack.kernels.blocks import blocks
 from cfens_stack.kernels.ridge import shared_solution
@@ -50,7 +52,7 @@ class JointLoss:
     problem : Problem
     settings : estimator
         Read for `rho`, `focal_gamma`, `device` and `dtype`.
-    aggregator_reg : float
+    strength : float or pair of floats
     X : ndarray of shape (q, d)
     w : ndarray of shape (p,)
         Factors and weights that rows with missing cells are damped by, throughout.
@@ -61,7 +63,7 @@ class JointLoss:
         The objective and its two parts at the start and after every iteration.
     """
 
-    def __init__(self, problem, settings, aggregator_reg, X, w):
+    def __init__(self, problem, settings, strength, X, w):
         self.nonnegative = problem.nonnegative
         self.rho = settings.rho
         self.history: dict = {"objective": [], "reconstruction": [], "supervision": []}
@@ -70,8 +72,10 @@ class JointLoss:
         self.missing = problem.missing_moment
         self.total = sum(problem.rows.gather(confidence_total))
         self.ridge_x = problem.ridge_x
-        reg = aggregator_reg if np.isfinite(aggregator_reg) else 0.0
-        self.strength = reg / problem.mass.sum() / problem.n_scores
+        self.n_labelled, self.n_scores = problem.mass.sum(), problem.n_scores
+        self.common, reg = pair(strength)
+        reg = reg if np.isfinite(reg) else 0.0
+        self.strength = reg / self.n_labelled / self.n_scores
         self.options = {"device": str(find_device(settings.device)), "dtype": settings.dtype}
         self.terms = RowTerms(
             rho=settings.rho,
@@ -106,6 +110,11 @@ class JointLoss:
         gradient_X = gradient_X + 2.0 * self.rho * self.ridge_x * X / self.total
         gradient_theta = gradient_theta.copy()
         gradient_theta[: len(self.w0)] += (1.0 - self.rho) * self.strength * deviation
+        if self.common is not None:
+            S, common = self.n_scores, self.common / self.n_labelled
+            cost, slope, _ = common_penalty(deviation, S, S * self.strength, common)
+            sup += cost
+            gradient_theta[: len(self.w0)] += (1.0 - self.rho) * slope
         value = joint(recon, sup, self.rho)
         return value, (recon, sup), gradient_X, gradient_theta[: len(theta)]
 

@@ -23,7 +23,7 @@ LONGEST = 1.5  # times the step before: farther ahead a Hessian's change says no
 LARGEST_STEP = 4.0
 
 
-def supervision(theta, Y, M, t, y, s, gamma, w0, strength, copies=1.0):
+def supervision(theta, Y, M, t, y, s, gamma, w0, strength, copies=1.0, common=None):
     """Objective (2) with its gradient and Hessian in theta.
 
     Parameters
@@ -38,6 +38,8 @@ def supervision(theta, Y, M, t, y, s, gamma, w0, strength, copies=1.0):
         aggregator_reg / n_labelled.
     copies : float or ndarray of shape (p,), default=1.0
         Multiplies the strength of each weight.
+    common : float, default=None
+        Strength of the mean of each S weights, those of a model; None: the same.
 
     Returns
     -------
@@ -46,10 +48,10 @@ def supervision(theta, Y, M, t, y, s, gamma, w0, strength, copies=1.0):
     hessian : ndarray of shape (p + S, p + S)
     """
     loss = mean_loss(theta, partial(loss_sums, Y=Y, y=y, s=s, gamma=gamma), M, t)
-    return _add_penalty(loss, theta, w0, strength, copies)
+    return _add_penalty(loss, theta, w0, strength, copies, common)
 
 
-def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None, copies=1.0):
+def minimise(theta, sums, M, t, *, loss=None, **penalty):
     """Minimise (2) from theta by projected Newton steps (Bertsekas 1982), with w >= 0 if
     `nonnegative`.
 
@@ -61,8 +63,8 @@ def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None, copies=
     loss : tuple, default=None
         What an earlier call with another strength and the same data returned as `loss` at this
         theta: saves a pass.
-    copies : float or ndarray of shape (p,), default=1.0
-        Multiplies the strength of each weight.
+    w0, strength, nonnegative, copies, common
+        As for `descend`.
 
     Returns
     -------
@@ -76,8 +78,7 @@ def minimise(theta, sums, M, t, *, w0, strength, nonnegative, loss=None, copies=
         The mean loss at theta, with its gradient and Hessian.
     """
     evaluate = partial(mean_loss, sums=sums, M=M, t=t)
-    options = {"w0": w0, "strength": strength, "nonnegative": nonnegative, "copies": copies}
-    return descend(theta, evaluate, evaluate(theta) if loss is None else loss, **options)
+    return descend(theta, evaluate, evaluate(theta) if loss is None else loss, **penalty)
 
 
 def minimise_model(theta, loss, other=None, **options):
@@ -105,13 +106,13 @@ def _minimise_quadratic(theta, loss, options):
     return descend(theta, lambda trial: _modelled(loss, trial - theta), loss, **options)
 
 
-def descend(theta, evaluate, loss, *, w0, strength, nonnegative, copies=1.0):
+def descend(theta, evaluate, loss, *, w0, strength, nonnegative, copies=1.0, common=None):
     """`minimise` of any loss, with evaluate(theta) -> (value, gradient, Hessian), at the start
-    `loss`.
+    `loss`; penalty as for `supervision`.
     """
     lower = np.full(len(theta), -np.inf)
     lower[: len(w0)] = 0.0 if nonnegative else -np.inf
-    penalised = partial(_add_penalty, w0=w0, strength=strength, copies=copies)
+    penalised = partial(_add_penalty, w0=w0, strength=strength, copies=copies, common=common)
     value, gradient, hessian = penalised(loss, theta)
     history = [value]
     for _ in range(MAX_ITER):
@@ -187,7 +188,7 @@ def mean_loss(theta, sums, M, t):
     return value / mass, np.einsum("jd,jd->j", M, slopes.T[t]), hessian
 
 
-def _add_penalty(loss, theta, w0, strength, copies):
+def _add_penalty(loss, theta, w0, strength, copies, common):
     """Value, gradient and Hessian of (2) from those of its first term."""
     value, gradient, hessian = loss
     p, S = len(w0), len(theta) - len(w0)
@@ -197,9 +198,29 @@ def _add_penalty(loss, theta, w0, strength, copies):
     gradient, hessian = gradient.copy(), hessian.copy()
     gradient[:p] += precision * deviation
     hessian[np.arange(p), np.arange(p)] += precision
+    if common is not None:
+        cost, slope, blocks = common_penalty(deviation, S, strength, common, copies)
+        value, gradient[:p] = value + cost, gradient[:p] + slope
+        hessian[:p, :p] += np.kron(np.diag(blocks), np.ones((S, S)))
     if S > 1:  # a constant added to all intercepts changes nothing: keep the steps from using it
         hessian[p:, p:] += 1.0 / S
     return value, gradient, hessian
+
+
+def common_penalty(deviation, S, strength, common, copies=1.0):
+    """What the penalty is larger by if the mean of the S weights of a model has the strength
+    `common` instead of `strength`.
+
+    Returns
+    -------
+    value : float
+    gradient : ndarray of shape (p,)
+    blocks : ndarray of shape (p / S,)
+        The Hessian has this number in all cells of each model's block.
+    """
+    totals = deviation.reshape(-1, S).sum(axis=1)
+    blocks = (common - strength) / S**2 * np.broadcast_to(copies, len(deviation))[::S]
+    return 0.5 * np.sum(blocks * totals**2), np.repeat(blocks * totals, S), blocks
 
 
 def _newton_step(gradient, hessian):

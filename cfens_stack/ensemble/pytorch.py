@@ -74,11 +74,11 @@ def train_pytorch(problem, settings):
         **limits,
     )
     start, *_ = train_aggregator(problem, X, settings)
-    loss = JointLoss(problem, settings, start.aggregator_reg, X, start.w)
+    loss = JointLoss(problem, settings, start.strength, X, start.w)
     theta = np.append(start.w, start.b) if settings.aggregator == "weighted" else np.empty(0)
     minimiser = _projected if settings.instance_factors == "projected" else _free
     X, converged, n_iter = minimiser(loss, X, theta, **limits)
-    fit, W, b, base = train_aggregator(problem, X, settings, start.aggregator_reg)
+    fit, W, b, base = train_aggregator(problem, X, settings, start.strength)
     history = {name: np.array(values) for name, values in loss.history.items()}
     return Solution(X, W, b, base, fit.aggregator_reg, history, n_iter, converged and fit.converged)
 

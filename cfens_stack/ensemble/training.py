@@ -164,7 +164,7 @@ def train_aggregator(problem, X, settings, aggregator_reg=None):
     X : ndarray of shape (q, d)
     settings : estimator
         Read for `aggregator`, `aggregator_reg` and `focal_gamma`.
-    aggregator_reg : float, default=None
+    aggregator_reg : float or pair of floats, default=None
         Instead of that of the settings.
 
     Returns
@@ -202,6 +202,9 @@ def train_aggregator(problem, X, settings, aggregator_reg=None):
         nonnegative=problem.nonnegative,
         n=problem.mass.sum(),
         undamped=factors.loss(None, 0.0, None),
+        # Two classes have nothing of their own: their columns are each other's opposite. Nor do
+        # scores, whose mean over the classes tells nothing.
+        by_class=problem.n_scores > 2 and problem.layout.kind != "scores",
     )
     if factors.damp(fit.w):
         loss = factors.loss(None if same else problem.class_weights, gamma, base)

@@ -58,7 +58,7 @@ def smoothed_log_odds(R):
     return np.log((R + 0.01) / (1.0 - R + 0.01))
 
 
-def literal_value(theta, Y, M, t, y, s, gamma, w0, strength):
+def literal_value(theta, Y, M, t, y, s, gamma, w0, strength, common=None):
     """Objective (2) as the design writes it, through the n x m matrix of reconstructions that the
     fast form avoids.
     """
@@ -68,16 +68,20 @@ def literal_value(theta, Y, M, t, y, s, gamma, w0, strength):
     P = np.column_stack([1 - expit(scores), expit(scores)]) if S == 1 else softmax(scores, axis=1)
     p_t = P[np.arange(len(y)), y]
     loss = s @ ((1 - p_t) ** gamma * -np.log(p_t)) / s.sum()
-    return loss + 0.5 * strength / S * np.sum((theta[: len(w0)] - w0) ** 2)
+    deviation = (theta[: len(w0)] - w0).reshape(-1, S)  # models, classes
+    mean = deviation.mean(axis=1, keepdims=True)
+    common = strength if common is None else common
+    penalty = strength / S * np.sum((deviation - mean) ** 2) + common * np.sum(mean**2)
+    return loss + 0.5 * penalty
 
 
 @pytest.mark.parametrize("gamma", GAMMAS)
-@pytest.mark.parametrize("S", [1, 3])
-def test_value_gradient_and_hessian_of_supervision(S, gamma):
+@pytest.mark.parametrize(("S", "common"), [(1, None), (3, None), (3, 2.0), (3, 0.01)])
+def test_value_gradient_and_hessian_of_supervision(S, common, gamma):
     """Also the focal factor's own derivative, which earlier implementations dropped (mistake 5)."""
     problem = random_supervision(S)
     theta = 0.7 * np.random.default_rng(1).standard_normal(len(problem["t"]))
-    arguments = {**problem, "gamma": gamma, "strength": 0.3}
+    arguments = {**problem, "gamma": gamma, "strength": 0.3, "common": common}
     value, gradient, hessian = supervision(theta, **arguments)
     assert value == pytest.approx(literal_value(theta, **arguments), rel=1e-12)
     slope = approx_fprime(theta, lambda point: supervision(point, **arguments)[0], 1e-7)
@@ -520,12 +524,13 @@ def test_a_copy_of_a_model_agrees_about_all_classes():
     np.testing.assert_array_equal(copies, [2, 2, 2, 1, 1, 1, 2, 2, 2])
 
 
-@pytest.mark.parametrize("S", [1, 3])
-def test_copies_have_the_fit_and_the_strength_of_one(S):
+@pytest.mark.parametrize(("S", "by_class"), [(1, False), (3, False), (3, True)])
+def test_copies_have_the_fit_and_the_strength_of_one(S, by_class):
     """Exactly: prior and evidence of the sum of their weights are those of one weight."""
     problem = random_supervision(S, seed=3)
     M, t = problem["M"][:-S, :-1], problem["t"][:-S]
     options = {"gamma": 0.0, "b0": np.zeros(S), "aggregator_reg": "auto", "nonnegative": False}
+    options["by_class"] = by_class
     found = []
     for models in ([0, 1, 2, 3], [0, 1, 2, 3, 1, 1, 1]):
         columns = (S * np.array(models)[:, None] + np.arange(S)).ravel()

@@ -13,15 +13,13 @@ from test_aggregator import random_supervision
 
 from cfens_stack.ensemble import newton
 from cfens_stack.ensemble.aggregator import (
-    STRENGTHS,
-    Prior,
-    _evidence_cost,
     fit_from_sums,
     fit_intercepts,
     fit_path,
 )
 from cfens_stack.ensemble.losses import loss_sums
 from cfens_stack.ensemble.newton import _modelled, _newton_step, mean_loss, minimise
+from cfens_stack.ensemble.prior import PAIRS, STRENGTHS, Prior, evidence_cost
 
 
 class CountedSums:
@@ -39,9 +37,10 @@ class CountedSums:
         return value + self.grows * self.passes * others[-1], *others
 
 
-def solve(problem, sums, start=None, strength=0.01, nonnegative=False, loss=None):
+def solve(problem, sums, start=None, strength=0.01, nonnegative=False, loss=None, common=None):
     start = np.append(problem["w0"], np.zeros(problem["t"][-1] + 1)) if start is None else start
     options = {"w0": problem["w0"], "strength": strength, "nonnegative": nonnegative, "loss": loss}
+    options["common"] = common
     return minimise(start, sums, problem["M"], problem["t"], **options)
 
 
@@ -134,7 +133,7 @@ def test_evidence_is_exact_where_everything_is_normal():
         hessian = A.T @ A + precision * np.eye(4)
         w = w0 + np.linalg.solve(hessian, A.T @ (y - A @ w0))
         at_w = 0.5 * np.sum((y - A @ w) ** 2) + 0.5 * precision * np.sum((w - w0) ** 2)
-        return _evidence_cost(w, hessian, at_w, np.full(4, precision), False)
+        return evidence_cost(w, hessian, at_w, np.full(4, precision), False)
 
     def log_evidence(precision):
         return multivariate_normal(A @ w0, np.eye(30) + A @ A.T / precision).logpdf(y)
@@ -153,15 +152,15 @@ def test_evidence_is_over_the_weights_that_the_constraint_leaves_free():
         [0.4, 0.0, 1.3, 0.0, -1.0, 0.0]
     )  # four weights and two intercepts, which have no bound
     kept = [0, 2, 4, 5]
-    reduced = _evidence_cost(theta[kept], hessian[np.ix_(kept, kept)], 7.0, np.full(2, 0.3), False)
-    assert _evidence_cost(theta, hessian, 7.0, np.full(4, 0.3), True) == pytest.approx(reduced)
-    assert _evidence_cost(theta, hessian, 7.0, np.full(4, 0.3), False) != pytest.approx(reduced)
+    reduced = evidence_cost(theta[kept], hessian[np.ix_(kept, kept)], 7.0, np.full(2, 0.3), False)
+    assert evidence_cost(theta, hessian, 7.0, np.full(4, 0.3), True) == pytest.approx(reduced)
+    assert evidence_cost(theta, hessian, 7.0, np.full(4, 0.3), False) != pytest.approx(reduced)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
 @pytest.mark.parametrize("nonnegative", [False, True])
-@pytest.mark.parametrize("S", [1, 3])
-def test_auto_averages_the_fits_by_their_evidence(S, nonnegative, gamma):
+@pytest.mark.parametrize(("S", "by_class"), [(1, False), (3, False), (3, True)])
+def test_auto_averages_the_fits_by_their_evidence(S, by_class, nonnegative, gamma):
     """As the docstrings say it, without the warm starts and the shared passes of the fast form."""
     problem = random_supervision(S, seed=3)
     problem["M"][:-S] /= 3.0
@@ -173,10 +172,15 @@ def test_auto_averages_the_fits_by_their_evidence(S, nonnegative, gamma):
     likelihood = partial(loss_sums, **rows, s=v, gamma=0.0)
     tilted = partial(loss_sums, **rows, s=s, gamma=gamma)
     costs, plain = [], []
-    for strength in STRENGTHS:
-        theta, hessian, history, *_ = solve(problem, likelihood, None, strength / n, nonnegative)
-        precision = np.full(p, strength / S)
-        costs.append(_evidence_cost(theta, n * hessian, n * history[-1], precision, nonnegative))
+    strengths = PAIRS if by_class else np.column_stack([STRENGTHS, STRENGTHS])
+    for common, own in strengths:
+        theta, hessian, history, *_ = solve(
+            problem, likelihood, None, own / n, nonnegative, common=common / n
+        )
+        # Of the weights of one model: own / S across the classes, common / S along their mean.
+        mean = np.full((S, S), 1.0 / S)
+        precision = np.kron(np.eye(p // S), (own * (np.eye(S) - mean) + common * mean) / S)
+        costs.append(evidence_cost(theta, n * hessian, n * history[-1], precision, nonnegative))
         plain.append(theta)
     belief = np.exp(min(costs) - np.array(costs))
     belief /= belief.sum()
@@ -188,8 +192,8 @@ def test_auto_averages_the_fits_by_their_evidence(S, nonnegative, gamma):
 
     ratio = curvature(tilted) / curvature(likelihood)
     fitted = [
-        solve(problem, tilted, theta, strength * ratio / n, nonnegative)[0]
-        for theta, strength in zip(plain, STRENGTHS, strict=True)
+        solve(problem, tilted, theta, own * ratio / n, nonnegative, common=common * ratio / n)[0]
+        for theta, (common, own) in zip(plain, strengths, strict=True)
     ]
     fit = fit_aggregator(
         problem["Y"][:, :-1],
@@ -203,13 +207,17 @@ def test_auto_averages_the_fits_by_their_evidence(S, nonnegative, gamma):
         aggregator_reg="auto",
         nonnegative=nonnegative,
         v=v,
+        by_class=by_class,
     )
     np.testing.assert_allclose(fit.w, (belief @ fitted)[:p], atol=1e-5)
     theta, _ = fit_intercepts(belief @ fitted, tilted, problem["M"], problem["t"])
     np.testing.assert_allclose(fit.b, theta[p:], atol=1e-5)
     gradient = mean_loss(theta, tilted, problem["M"], problem["t"])[1]
     np.testing.assert_allclose(gradient[p:], 0.0, atol=1e-8)
-    assert np.log(fit.aggregator_reg) == pytest.approx(belief @ np.log(ratio * STRENGTHS), rel=1e-5)
+    expected = belief @ np.log(ratio * strengths)
+    np.testing.assert_allclose(np.log(fit.strength), expected if by_class else expected[0], 1e-5)
+    directions = np.array([1.0, S - 1.0]) / S
+    assert np.log(fit.aggregator_reg) == pytest.approx(directions @ expected, rel=1e-5)
     assert fit.converged
     assert all(np.isfinite(fit.history))
 

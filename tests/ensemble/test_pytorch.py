@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.optimize import approx_fprime
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import average_precision_score, log_loss
 
@@ -59,7 +60,7 @@ def problem_of(R, y, **settings):
     return ProblemOf(**settings).fit(R, y).problem_
 
 
-def joint_loss(data, **settings):
+def joint_loss(data, strength=3.0, **settings):
     estimator = CFEnsemblePyTorchTrainer(**settings)
     shared = {
         name: getattr(estimator, name)
@@ -68,7 +69,7 @@ def joint_loss(data, **settings):
     problem = problem_of(data.R, data.y, **shared)
     rng = np.random.default_rng(5)
     X, theta = random_point(problem, rng)
-    loss = JointLoss(problem, estimator, 3.0, X, theta[: problem.n_columns])
+    loss = JointLoss(problem, estimator, strength, X, theta[: problem.n_columns])
     return problem, problem.rows.handles[0], loss
 
 
@@ -107,6 +108,31 @@ def test_value_is_the_design_written_out(data, gamma, weighted):
     np.testing.assert_allclose(parts, [expected_recon, expected_sup], rtol=1e-10)
     assert value == pytest.approx(0.3 * expected_recon + 0.7 * expected_sup, rel=1e-12)
     np.testing.assert_allclose(gradient, 0.7 * expected_gradient, rtol=1e-8, atol=1e-12)
+
+
+def test_a_pair_of_strengths_is_the_penalty_of_the_page():
+    """(8a) in place of the last term of (2), in value and gradient."""
+    data = make_predictions(120, 4, n_classes=3, random_state=0)
+    (problem, _, one), (*_, two) = (
+        joint_loss(data, strength, rho=0.3) for strength in (3.0, np.array([20.0, 3.0]))
+    )
+    X, theta = random_point(problem, np.random.default_rng(0))
+    w0 = aggregator_columns(problem)[2]
+
+    def penalty(theta, common, own):
+        v = (theta[: len(w0)] - w0).reshape(4, 3)
+        mean = v.mean(axis=1, keepdims=True)
+        return 0.7 * (common * np.sum(mean**2) + own / 3 * np.sum((v - mean) ** 2)) / 240
+
+    def difference(theta):
+        return penalty(theta, 20.0, 3.0) - penalty(theta, 3.0, 3.0)
+
+    (value, *_, slope), (value_of_two, *_, slope_of_two) = (
+        loss.value_and_gradient(X, theta) for loss in (one, two)
+    )
+    assert value_of_two - value == pytest.approx(difference(theta), rel=1e-9)
+    expected = approx_fprime(theta, difference, 1e-7)
+    np.testing.assert_allclose(slope_of_two - slope, expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
