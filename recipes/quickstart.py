@@ -3,7 +3,7 @@
 Eight real imbalanced sets of the KEEL repository, four splits each. `StackingPipeline` fits nine
 base models, one of which fails in some folds. Then predictions go missing, as they do when a model
 times out or a row lacks its inputs: 30 to 90 % of the cells, first in prediction only, then in
-training too. The rivals combine the same predictions: logistic regression
+training too. The peers combine the same predictions: logistic regression
 on log-odds with its strength by cross-validation, bagged greedy selection, the plain average, and
 HistGradientBoosting. The average and boosting take missing cells as they are. The other two get
 them filled by row means or by IterativeImputer, whichever turns out to have the lower log loss.
@@ -76,7 +76,10 @@ IMPUTATIONS = {
     "row means": row_mean,
     "iterative": by_imputer(lambda: IterativeImputer(min_value=0.0, max_value=1.0, random_state=0)),
 }
-RIVALS = {"logistic on logits": "logistic, logits, CV", "bagged greedy": "greedy, log loss, bagged"}
+COMBINERS = {
+    "logistic on logits": "logistic, logits, CV",
+    "bagged greedy": "greedy, log loss, bagged",
+}
 STYLES = {
     OURS: {"color": "C3", "marker": "o", "linewidth": 2.5},
     "logistic on logits": {"color": "C0", "marker": "s", "linestyle": "--"},
@@ -179,7 +182,7 @@ def predictions(R, y, R_test):
     }
     for imputation, fill in IMPUTATIONS.items():
         P, P_test = (as_classes(filled) for filled in fill(R, R_test))
-        for method, peer in RIVALS.items():
+        for method, peer in COMBINERS.items():
             found[method, imputation] = PEERS[peer](P, y, P_test)[1][:, 1]
     return found
 
