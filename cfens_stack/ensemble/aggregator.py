@@ -33,7 +33,6 @@ from cfens_stack.ensemble.prior import Prior, mean_strength
 AGGREGATORS = ("weighted", "mean")
 NEGLIGIBLE = 1e-9  # share of the evidence
 RULED_OUT = 50.0  # nats behind on the quadratic model, which may err; 21 are a negligible share
-LOOKED_AT = 5.0  # nats behind the best from which on a neighbour is looked at on the model first
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,7 @@ def fit_from_sums(
     n,
     undamped=None,
     by_class=False,
+    sampled=None,
 ):
     """(w, b) at a given strength, or averaged over strengths by their evidence for
     aggregator_reg="auto".
@@ -135,12 +135,19 @@ def fit_from_sums(
     by_class : bool, default=False
         Whether each model has a weight per class, ordered by model: "auto" then finds a pair of
         strengths (`Prior`).
+    sampled : callable, default=None
+        The likelihood of a sample of the rows, for a start.
     """
     S, p = len(b0), len(w0)
     M, t = with_intercepts(M, t, S)
     copies = copies_of_columns(undamped or likelihood, M, t)
     prior = Prior(shared_out(w0, copies, t[:p]), copies, nonnegative, n, by_class)
     start = np.append(prior.w0, b0)
+    if sampled is not None:
+        first = aggregator_reg
+        if isinstance(aggregator_reg, str):
+            first = prior.strengths[len(prior.strengths) // 2]
+        start = prior.fit(start, first, sampled, M, t)[0]
     if not isinstance(aggregator_reg, str):
         theta, _, history, converged, _ = prior.fit(start, aggregator_reg, tilted, M, t)
         return AggregatorFit(theta[:p], theta[p:], aggregator_reg, history, converged)
@@ -182,10 +189,10 @@ def with_intercepts(M, t, S):
 def fit_path(start, sums, M, t, prior):
     """Fits at the strengths that the evidence does not rule out, and their shares of it.
 
-    From a strength in the middle outwards, each fit starts at that of the nearest strength, whose
-    quadratic model gives the first step without a pass over the rows. Many rows tell neighbouring
-    strengths apart by dozens of nats. So a strength next to one that is behind is looked at on the
-    quadratic model first, and left out if it is `RULED_OUT` there.
+    From a strength in the middle outwards, each fit starts where the quadratic model of the nearest
+    one has its minimum, corrected by how the Hessian changed between the last two; this costs no
+    pass over the rows. Many rows tell neighbouring strengths apart by dozens of nats: a strength
+    that is `RULED_OUT` on that model is left out.
 
     Returns
     -------

@@ -125,8 +125,8 @@ def train_factors(
         L_recon before each sweep, and after the last.
     converged : bool
     """
-    total = sum(cells.gather(total_confidence))
-    moments = merged_moments(cells.gather(moments_of))
+    totals, moments, constants = zip(*cells.gather(summary), strict=True)
+    total, moments = sum(totals), merged_moments(moments)
     if moments is not None and len(moments) == 1 and missing is not None:
         c, moment, mass = moments[0]
         moments = [(c, moment + missing, mass)]
@@ -134,8 +134,7 @@ def train_factors(
         gram = sum(moment for _, moment, _ in moments)
     elif gram is None:
         (gram,) = cells.sum(gram_of)
-    exact = all(cells.gather(is_constant))
-    X = spectral_start(gram, latent_dim, ridge_x, ridge_y, exact).astype(dtype)
+    X = spectral_start(gram, latent_dim, ridge_x, ridge_y, all(constants)).astype(dtype)
 
     def one_sweep(X):
         if moments is None:
@@ -191,26 +190,18 @@ def label_aware_cells(rows, dtype, **confidence):
     return Cells(rows.Z.astype(dtype, copy=False), C, rows.v)
 
 
-def total_confidence(cells):
-    """Sum of the confidence over the rows."""
-    if cells.C.ndim == 1:
-        return float(cells.v.sum() * cells.C.sum())
-    return float(np.sum(cells.v @ cells.C))
-
-
-def moments_of(cells):
-    """`second_moments` of the rows."""
-    return second_moments(cells.Z, cells.C, cells.v)
+def summary(cells):
+    """Sum of the confidence, `second_moments`, and whether nothing is missing and all cells have one
+    confidence: in one pass.
+    """
+    C, v = cells.C, cells.v
+    total = v.sum() * C.sum() if C.ndim == 1 else np.sum(v @ C)
+    return float(total), second_moments(cells.Z, C, v), C.ndim == 1 and np.ptp(C) == 0
 
 
 def gram_of(cells):
     """Z'VZ."""
     return (second_moment(cells.Z, cells.v),)
-
-
-def is_constant(cells):
-    """Whether nothing is missing and all cells have one confidence."""
-    return cells.C.ndim == 1 and np.ptp(cells.C) == 0
 
 
 def sums_of_sweep(cells, X, ridge_y):

@@ -100,8 +100,8 @@ def learn_completion(rows, latent_dim, lambda_reg, v_sum, *, n_outputs, per_cell
     changes : list of float
         Relative change of S at each sweep; empty where nothing is missing.
     """
-    confidence = column_confidence(rows)
-    groups = merged_moments(rows.gather(moments_of))
+    confidences, groups = zip(*rows.gather(summary), strict=True)
+    confidence, groups = column_confidence(confidences), merged_moments(groups)
     is_complete = groups is not None and all((c > 0).all() for c, *_ in groups)
     if is_complete:
         moment = sum(moment for _, moment, _ in groups)
@@ -138,13 +138,14 @@ def has_converged(changes, tol):
     return not changes or changes[-1] <= TOLERANCE * tol
 
 
-def column_confidence(rows):
-    """Confidence of filled cells: the mean of the observed cells of a column, to the last bit where
-    they are equal; 1 for a column without any. Shape (q,).
+def column_confidence(parts):
+    """Confidence of filled cells, from the `confidence_sums` of the partitions: the mean of the
+    observed cells of a column, to the last bit where they are equal; 1 for a column without any.
+    Shape (q,).
     """
-    count, total = rows.sum(column_confidence_sums)
-    ranges = np.array(rows.gather(confidence_range))
-    least, largest = ranges[:, 0].min(axis=0), ranges[:, 1].max(axis=0)
+    count, total, least, largest = np.moveaxis(np.array(parts), 1, 0)
+    count, total = count.sum(axis=0), total.sum(axis=0)
+    least, largest = least.min(axis=0), largest.max(axis=0)
     mean = total / np.where(count > 0, count, 1.0)
     return np.where(count == 0, 1.0, np.where(least == largest, largest, mean))
 
@@ -196,25 +197,21 @@ def clipped(S, psi):
 # Steps on the rows of one partition.
 
 
-def column_confidence_sums(rows):
-    """Weight of the observed cells of each column, and the sum of their confidence."""
-    if rows.C.ndim == 1:
-        return rows.v.sum() * np.ones(len(rows.C)), rows.v.sum() * rows.C
-    return rows.v @ (rows.C > 0), rows.v @ rows.C
+def summary(rows):
+    """`confidence_sums` and `second_moments`: in one pass."""
+    return confidence_sums(rows), second_moments(rows.Z, rows.C, rows.v)
 
 
-def confidence_range(rows):
-    """Least and largest confidence of the observed cells of each column: (2, q)."""
-    if rows.C.ndim == 1:
-        return np.stack([np.where(rows.C > 0, rows.C, np.inf), rows.C])
-    C = np.broadcast_to(rows.C, rows.Z.shape)
+def confidence_sums(rows):
+    """Weight of the observed cells of each column, the sum of their confidence, the least and the
+    largest: (4, q).
+    """
+    C, v = rows.C, rows.v
+    if C.ndim == 1:
+        least = np.where(C > 0, C, np.inf)
+        return np.stack([np.full(len(C), v.sum()), v.sum() * C, least, C])
     least = np.min(np.where(C > 0, C, np.inf), axis=0, initial=np.inf)
-    return np.stack([least, np.max(C, axis=0, initial=0.0)])
-
-
-def moments_of(rows):
-    """`second_moments` of the rows."""
-    return second_moments(rows.Z, rows.C, rows.v)
+    return np.stack([v @ (C > 0), v @ C, least, np.max(C, axis=0, initial=0.0)])
 
 
 def pairwise_sums(rows):

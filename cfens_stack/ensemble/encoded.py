@@ -41,6 +41,7 @@ class Encoded:
         Weight of the labelled rows of each class.
     v_sum : float
         Weight of all rows.
+    n_labelled : int
     slopes : ndarray of shape (q,)
         Calibration slopes, >= 0.
     """
@@ -53,6 +54,7 @@ class Encoded:
     encoder: Encoder
     mass: np.ndarray
     v_sum: float
+    n_labelled: int
     slopes: np.ndarray
 
     @property
@@ -117,6 +119,7 @@ def make_problem(encoded, settings):
         rows=rows,
         encoder=encoder,
         mass=mass,
+        n_labelled=encoded.n_labelled,
         class_weights=class_weights(mass) if settings.use_class_weights else np.ones(len(mass)),
         slopes=encoded.slopes,
         ridge_x=float(settings.lambda_reg * cells / len(encoder.means)),

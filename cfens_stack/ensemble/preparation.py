@@ -47,7 +47,7 @@ def encode_rows(rows, settings, classes, order):
     layout, rows = select(rows, settings, by_code, shown)
     refuse_label_of_all_classes(settings, order, layout)
     warn_of_outside(rows, settings, layout)
-    mass, v_sum = rows.sum(partial(class_weight_sums, K=len(classes)))
+    mass, v_sum, n_labelled = rows.sum(partial(class_weight_sums, K=len(classes)))
     refuse_absent_class(mass, by_code)
     rows, encoder = encode(rows, settings, layout)
     slopes = np.ones(len(encoder.means))
@@ -65,6 +65,7 @@ def encode_rows(rows, settings, classes, order):
         encoder=encoder,
         mass=mass,
         v_sum=float(v_sum),
+        n_labelled=int(n_labelled),
         slopes=slopes,
     )
 
@@ -205,9 +206,9 @@ def encode(rows, settings, layout):
 
 
 def class_weight_sums(rows, K):
-    """Weight of the labelled rows of each class, (K,), and of all rows."""
+    """Weight of the labelled rows of each class, (K,), and of all rows; number of labelled rows."""
     known = rows.y >= 0
-    return np.bincount(rows.y[known], rows.v[known], minlength=K), rows.v.sum()
+    return np.bincount(rows.y[known], rows.v[known], minlength=K), rows.v.sum(), known.sum()
 
 
 def to_link_scale(rows, **link):

@@ -5,11 +5,10 @@ Rows go in chunks to the threads that `joblib.parallel_config` allows; sums do n
 number.
 """
 
-from functools import cache
-
 import numpy as np
 
 from cfens_stack.kernels.blocks import blocks, over_chunks
+from cfens_stack.kernels.compiled import load
 
 # As for `ridge`, which has loaded numba by then where classes are imbalanced or cells missing: these
 # passes take 30 ms more to load, and save as much in a fit of 10,000 rows and 20 columns.
@@ -19,12 +18,12 @@ CHUNK_ROWS = 16384
 
 def is_compiled(n):
     """Whether passes over n rows are compiled."""
-    return n >= COMPILED_FROM and _numba_kernel() is not None
+    return n >= COMPILED_FROM and load("logistic_numba") is not None
 
 
 def joint_sums(Y, V, y, s):
     """Value, gradient (q,) and Hessian (q, q) in V (q,) of sum_i s_i CE(sigmoid(Y_i V), y_i)."""
-    joint, _ = _numba_kernel().passes()
+    joint, _ = load("logistic_numba").passes()
     q = Y.shape[1]
     V = np.ascontiguousarray(V, dtype=np.float64)
 
@@ -41,7 +40,7 @@ def column_sums(a, b, Z, observed, v):
     """Sums (5, q) of v_i times p, p z, p (1 - p), p (1 - p) z and p (1 - p) z^2 over the observed
     cells of each column, with p_iu = sigmoid(a_u z_iu + b_u); observed None: all.
     """
-    _, columns = _numba_kernel().passes()
+    _, columns = load("logistic_numba").passes()
     q = Z.shape[1]
     a, b = (np.ascontiguousarray(part, dtype=np.float64) for part in (a, b))
     everything = np.ones((0, q), dtype=bool)
@@ -66,12 +65,3 @@ def _total(chunk_sums, n):
 
 def _contiguous(array, dtype):
     return np.ascontiguousarray(array, dtype=dtype)
-
-
-@cache
-def _numba_kernel():
-    try:
-        from cfens_stack.kernels import logistic_numba
-    except (ImportError, RuntimeError):  # not installed, or not for this numpy
-        return None
-    return logistic_numba

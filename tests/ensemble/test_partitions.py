@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleTrainer
 from cfens_stack.datasets import make_predictions
-from cfens_stack.ensemble import engines
+from cfens_stack.ensemble import engines, training
 from cfens_stack.ensemble.partitions import fit_partitions
 
 STATE = ("classifier_factors_", "coef_", "intercept_", "column_means_", "scale_", "aggregator_reg_")
@@ -194,3 +194,14 @@ def test_a_refused_fit_by_blocks_leaves_the_estimator_as_it_was(monkeypatch):
     with pytest.raises(ValueError, match="infinity"):
         model.fit(np.where(np.arange(600)[:, None] == 500, np.inf, R), y)
     assert model.__dict__ == before
+
+
+def test_a_start_from_a_sample_of_rows_does_not_show(monkeypatch):
+    """From 65536 labelled rows on; here from 80."""
+    R, y = rows(missing=0.1)
+    whole = CFEnsemble().fit(R, y)
+    monkeypatch.setattr(training, "START_ROWS", 20)
+    for model in (CFEnsemble().fit(R, y), fit_partitions(CFEnsemble(), np.split(R, CUTS), y)):
+        assert model.history_["supervision"][0] != whole.history_["supervision"][0]
+        assert_allclose(model.coef_, whole.coef_, rtol=1e-4)
+        assert_allclose(model.predict_proba(R), whole.predict_proba(R), rtol=0, atol=1e-5)
