@@ -18,14 +18,23 @@ import pandas as pd
 from joblib import Parallel, delayed
 from real_sets import memory
 from sklearn.base import clone
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.discriminant_analysis import (
+    LinearDiscriminantAnalysis,
+    QuadraticDiscriminantAnalysis,
+)
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
+from sklearn.impute import SimpleImputer
+from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -33,6 +42,7 @@ from tqdm import tqdm
 from cfens_stack import CFEnsemble, StackingPipeline
 from cfens_stack.datasets import load_keel
 from cfens_stack.stacking.default_pool import default_estimators
+from cfens_stack.stacking.tables import as_floats
 
 MAX_ROWS, MIN_ROWS_OF_CLASS, N_FOLDS = 1200, 15, 3
 THINNED_TO = 1 / 8  # of the last class of a balanced set
@@ -182,29 +192,34 @@ def drawn_rows(y, rng, thinned):
 
 
 def base_models():
-    """Twelve quick models: the default pool with fewer trees, a quadratic discriminant, a tree, a
-    logistic regression with class weights.
+    """Twelve quick models, a fixed list: lines, a naive Bayes on soft bins, distances, trees,
+    boosting; two of them weigh the classes.
     """
     pool = dict(default_estimators())
-    table = clone(pool["logistic"][:-1])
-    trees = clone(pool["gradient_boosting"][:-1])
-    changed = {
+    table, codes = pool["logistic"][:-1], pool["balanced_boosting"][:-1]
+    bins = SplineTransformer(n_knots=8, degree=1, knots="quantile", extrapolation="constant")
+    soft = make_pipeline(FunctionTransformer(as_floats), SimpleImputer(strategy="median"), bins)
+    memberships = clone(table)
+    memberships[0].set_params(numeric=soft)
+    kernel = RBFSampler(gamma="scale", n_components=200)
+    models = {
+        "logistic": (table, LogisticRegression(max_iter=2000)),
+        "discriminant": (table, LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")),
+        "naive_bayes": (memberships, MultinomialNB()),
+        "neighbours": (table, KNeighborsClassifier(n_neighbors=10, weights="distance")),
+        "kernel": (table, make_pipeline(kernel, LogisticRegression(max_iter=2000))),
         "random_forest": (table, RandomForestClassifier(100)),
         "extra_trees": (table, ExtraTreesClassifier(100)),
-        "gradient_boosting": (trees, HistGradientBoostingClassifier(max_iter=40)),
+        "gradient_boosting": (codes, HistGradientBoostingClassifier(max_iter=40)),
         "balanced_boosting": (
-            trees,
+            codes,
             HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=6, class_weight="balanced"),
         ),
         "quadratic": (table, QuadraticDiscriminantAnalysis(solver="eigen", shrinkage=0.1)),
         "tree": (table, DecisionTreeClassifier(min_samples_leaf=10)),
         "balanced_logistic": (table, LogisticRegression(max_iter=2000, class_weight="balanced")),
     }
-    del pool["balanced_forest"]
-    for name, (steps, model) in changed.items():
-        pool[name] = clone(steps)
-        pool[name].steps.append((name, model))
-    return list(pool.items())
+    return [(name, make_pipeline(clone(steps), model)) for name, (steps, model) in models.items()]
 
 
 @memory.cache

@@ -5,7 +5,7 @@ minimisers: what the page says is what the package does.
 import numpy as np
 import pytest
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
@@ -229,3 +229,95 @@ def test_the_page_is_exact(missing, settings, page):
     phi, phi_0 = second.contributions(R_new)
     np.testing.assert_allclose(parts, phi, atol=1e-5)
     np.testing.assert_allclose(intercept, phi_0, atol=1e-5)
+
+
+class PageOfClasses:
+    """K classes, complete predictions, `aggregator_reg="auto"`: (8) and (8a)."""
+
+    def __init__(self, R, y, K):
+        self.K, self.m, n = K, R.shape[1] // K, len(R)
+        G = self.g(R)
+        self.mu = G.mean(axis=0)
+        self.s = np.sqrt(np.mean((G - self.mu) ** 2))
+        Z = (G - self.mu) / self.s
+        a = np.array([self.slope(Z[:, j], y == j % K) for j in range(len(self.mu))])
+        q = len(a)
+        values, vectors = np.linalg.eigh(Z.T @ Z)
+        kept = np.maximum(np.sqrt(np.maximum(values, 0.0)) - LAMBDA * np.sqrt(n * q), 0.0)
+        X = vectors * np.sqrt(kept * np.sqrt(q / n))
+        T = X @ np.linalg.solve(X.T @ X + LAMBDA * q * np.eye(q), X.T)
+        self.turned = self.s * T.T * a  # from z to the calibrated log-ratios that weights multiply
+        self.theta = self.average(Z @ self.turned, y)
+
+    def g(self, R):
+        logs = np.log(R + E).reshape(len(R), self.m, self.K)
+        return (logs - logs.mean(axis=2, keepdims=True)).reshape(len(R), -1)
+
+    def slope(self, z, label):
+        x, b0 = self.K / (self.K - 1) * self.s * z, logit(label.mean())
+
+        def cost(ab):
+            eta = ab[0] * x + ab[1]
+            ce = np.logaddexp(0.0, eta) - label * eta
+            return ce.sum() + (ab[0] - 1) ** 2 / 2 + (ab[1] - b0) ** 2 / 2
+
+        return max(minimize(cost, [1.0, b0], tol=1e-14).x[0], 0.0)
+
+    def design(self, F):
+        """(n, K, p + K): what each parameter adds to the score of each class."""
+        F = F.reshape(len(F), self.m, self.K)
+        votes = np.einsum("iuk,kl->iluk", F, np.eye(self.K)).reshape(len(F), self.K, -1)
+        ones = np.broadcast_to(np.eye(self.K), (len(F), self.K, self.K))
+        return np.concatenate([votes, ones], axis=2)
+
+    def probabilities(self, D, theta):
+        return softmax(D @ theta, axis=1)
+
+    def average(self, F, y):
+        """Over the pairs, by the Laplace evidence; then b once more."""
+        D, K, p = self.design(F), self.K, self.m * self.K
+        centre = np.append(np.full(p, 1 / self.m), np.zeros(K))
+        costs, thetas = [], []
+        for common in (10, 100, 1000, 10_000):
+            for own in (10, 100, 1000, 10_000, 100_000):
+                mean = np.full((K, K), 1 / K)
+                precision = np.zeros((p + K, p + K))
+                block = (common * mean + own * (np.eye(K) - mean)) / K
+                precision[:p, :p] = np.kron(np.eye(self.m), block)
+                theta, cost, hessian = self.posterior(D, y, centre, precision)
+                hessian[p:, p:] += 1.0  # along the constant that changes nothing
+                log_det = np.linalg.slogdet(hessian)[1]
+                costs.append(cost + (log_det - np.linalg.slogdet(precision[:p, :p])[1]) / 2)
+                thetas.append(theta)
+        shares = softmax(-np.array(costs))
+        theta = shares @ thetas
+        assert shares.max() < 0.9
+        fixed = np.zeros((p + K, p + K))
+        fixed[:p, :p] = 1e12 * np.eye(p)
+        return self.posterior(D, y, theta, fixed)[0]
+
+    def posterior(self, D, y, centre, precision):
+        """Minimiser, minimum and Hessian of the cross-entropy plus the penalty, by Newton steps."""
+        theta = centre
+        for _ in range(50):
+            P = self.probabilities(D, theta)
+            of_truth = D[np.arange(len(y)), y]
+            expected = np.einsum("ik,ikp->ip", P, D)
+            slope = (expected - of_truth).sum(axis=0) + precision @ (theta - centre)
+            hessian = np.einsum("ik,ikp,ikq->pq", P, D, D) - expected.T @ expected + precision
+            theta = theta - np.linalg.lstsq(hessian, slope, rcond=1e-15)[0]
+        deviation = theta - centre
+        log_p = np.log(self.probabilities(D, theta)[np.arange(len(y)), y])
+        return theta, deviation @ precision @ deviation / 2 - log_p.sum(), hessian
+
+    def predict(self, R):
+        F = (self.g(R) - self.mu) / self.s @ self.turned
+        return self.probabilities(self.design(F), self.theta)
+
+
+def test_the_page_is_exact_with_several_classes():
+    data = make_predictions(320, 4, n_classes=3, weights=[0.6, 0.3, 0.1], random_state=1)
+    R, y, R_new = data.R[:200], data.y[:200], data.R[200:]
+    page = PageOfClasses(R, y, 3)
+    meta = CFEnsemble(use_label_aware_confidence=False, tol=1e-13, max_iter=5000).fit(R, y)
+    np.testing.assert_allclose(meta.predict_proba(R_new), page.predict(R_new), atol=1e-6)
