@@ -4,6 +4,7 @@ import sys
 import warnings
 
 import numpy as np
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
@@ -41,7 +42,7 @@ def encode_labels(y):
     """
     if y is None:
         raise ValueError("fit requires y to be passed, but the target y is None.")
-    y, labelled, known = _known_labels(y)
+    y, labelled, known = known_labels(y)
     check_classification_targets(known)
     classes = np.unique(known)
     text = sorted(TEXT_OF_MISSING.intersection(classes.tolist()))
@@ -68,9 +69,7 @@ def class_codes(y, classes):
     ValueError
         If y is None, has no label at all, or one that is not among the classes.
     """
-    if y is None:
-        raise ValueError("y is None: pass the class label of each row.")
-    y, labelled, known = _known_labels(y)
+    y, labelled, known = known_labels(y)
     strange = set(known.tolist()).difference(classes.tolist())
     if strange:
         raise ValueError(
@@ -82,9 +81,17 @@ def class_codes(y, classes):
     return full
 
 
-def _known_labels(y):
+def known_labels(y):
     """y as an array, where it is labelled, and those labels as an array of their own type."""
-    y = column_or_1d(_label_array(y), warn=True)
+    if y is None:
+        raise ValueError("y is None: pass the class label of each row.")
+    y = _label_array(y)
+    if np.ndim(y) == 2 and np.shape(y)[1] == 1:
+        warn_user(
+            "A column-vector y was passed when a 1d array was expected: pass y.ravel().",
+            DataConversionWarning,
+        )
+    y = column_or_1d(y)
     labelled = ~is_missing(y)
     if not labelled.any():
         raise ValueError(
@@ -108,9 +115,7 @@ def _known_labels(y):
 def _label_array(y):
     """y as numpy can hold it without turning labels into others: beside missing ones as objects."""
     if isinstance(y, np.ma.MaskedArray):
-        labels = np.array(y.data, dtype=object)
-        labels[np.ma.getmaskarray(y)] = None
-        return labels
+        return _without_masked(y)
     if isinstance(getattr(y, "dtype", None), np.dtype):
         return y
     if hasattr(y, "astype"):  # pandas: of its own types numpy would make floats
@@ -122,10 +127,21 @@ def _label_array(y):
 
 
 def filled(R):
-    """R, with NaN where a masked array is masked; anything else as it is."""
+    """R, with NaN where a masked array is masked (None where it is not of numbers); anything else
+    as it is.
+    """
     if not isinstance(R, np.ma.MaskedArray):
         return R
+    if R.dtype.kind not in "biuf":
+        return _without_masked(R)
     return np.ma.filled(np.ma.asarray(R, dtype=np.float64), np.nan)
+
+
+def _without_masked(masked):
+    """A masked array as objects, None where it is masked."""
+    objects = np.array(masked.data, dtype=object)
+    objects[np.ma.getmaskarray(masked)] = None
+    return objects
 
 
 def is_missing(y):
@@ -265,13 +281,19 @@ def positive_class(pos_label, classes):
             f"pos_label={pos_label!r} is for two classes, but y has {len(classes)}: leave it at "
             "None."
         )
-    found = [place for place, label in enumerate(classes.tolist()) if label == pos_label]
+    found = [place for place, label in enumerate(classes.tolist()) if _is_same(label, pos_label)]
     if not found:
         raise ValueError(
             f"pos_label={pos_label!r} is none of the classes: pass one of {classes.tolist()}, or "
             f"None for {classes.tolist()[-1]!r}."
         )
     return found[0]
+
+
+def _is_same(label, pos_label):
+    """Whether they are equal; an array, of which == says something for each entry, is no label."""
+    same = label == pos_label
+    return isinstance(same, bool | np.bool_) and bool(same)
 
 
 def doubtful_positive_class(pos_label, classes, counts, metric):

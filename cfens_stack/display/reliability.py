@@ -1,5 +1,6 @@
 """Reliability diagram before and after the posterior correction, equation (7)."""
 
+from collections.abc import Mapping
 from copy import copy
 from itertools import cycle
 
@@ -9,7 +10,7 @@ from sklearn.metrics import log_loss
 from sklearn.utils import check_consistent_length
 
 from cfens_stack.display.source import new_axes, predictions_for
-from cfens_stack.validation import class_codes
+from cfens_stack.validation import class_codes, filled
 
 STYLES = ("s--", "o-", "^:", "d-.")
 
@@ -96,7 +97,7 @@ class ReliabilityDisplay:
         n_bins, strategy
             See `sklearn.calibration.calibration_curve`.
         """
-        y = np.asarray(y)
+        y = np.asarray(filled(y))
         # As objects: numpy 1 warns where text is compared with numbers.
         if not np.isin(y.astype(object), [0, 1]).all():
             raise ValueError(
@@ -104,7 +105,13 @@ class ReliabilityDisplay:
                 "class, such as y == 'fraud'."
             )
         y = y.astype(int)
-        probabilities = {name: np.asarray(p, dtype=np.float64) for name, p in probabilities.items()}
+        if not isinstance(probabilities, Mapping) or not probabilities:
+            raise ValueError(
+                "probabilities has no name for its curves: pass a dict such as {'ensemble': p}."
+            )
+        probabilities = {
+            name: np.asarray(filled(p), dtype=np.float64) for name, p in probabilities.items()
+        }
         curves = {
             name: calibration_curve(y, p, n_bins=n_bins, strategy=strategy)
             for name, p in probabilities.items()

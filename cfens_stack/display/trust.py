@@ -1,6 +1,7 @@
 """How much the aggregator trusts each base model, and how surely."""
 
 import warnings
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
@@ -92,7 +93,7 @@ class TrustDisplay:
             If X, y or sample_weight is not what the estimator was fitted on: a refit then gives
             other weights; or if n_bootstrap or level is out of range.
         """
-        if n_bootstrap < 1:
+        if not isinstance(n_bootstrap, Integral) or n_bootstrap < 1:
             raise ValueError(f"n_bootstrap={n_bootstrap}: pass an int of at least 1.")
         if not 0 < level < 1:
             raise ValueError(f"level={level}: pass a number between 0 and 1, such as 0.9.")

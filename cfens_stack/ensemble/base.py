@@ -7,7 +7,6 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import (
     BaseEstimator,
-    ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     clone,
@@ -31,6 +30,8 @@ from cfens_stack.ensemble.summary import ensemble_summary
 from cfens_stack.html import FittedSummaryMixin
 from cfens_stack.kernels.blocks import blocks, one_blas_thread, over_chunks
 from cfens_stack.kernels.ridge import fold_in
+from cfens_stack.labelled_score import LabelledScoreMixin
+from cfens_stack.row_order import warn_of_another_order
 from cfens_stack.validation import filled, warn_user
 
 PREDICT_BLOCK_ROWS = 8192  # fewer would not be compiled where cells are missing
@@ -40,7 +41,7 @@ class BaseCFEnsemble(
     FittedSummaryMixin,
     ContributionsMixin,
     ClassNamePrefixFeaturesOutMixin,
-    ClassifierMixin,
+    LabelledScoreMixin,
     TransformerMixin,
     BaseEstimator,
 ):
@@ -82,6 +83,7 @@ class BaseCFEnsemble(
             outside its range, the columns do not fit `layout`, or `strict=True` and a prediction is
             outside [0, 1].
         """
+        warn_of_another_order("R", R, y=y, sample_weight=sample_weight)
         return self._fit(lambda: take_in(self, R, y, sample_weight))
 
     def encode(self, R, y, sample_weight=None):

@@ -86,7 +86,9 @@ def check_confidence(confidence, R, y, used=...):
     """
     if not callable(confidence):
         return None
-    C = np.asarray(confidence(R, y), dtype=np.float64)
+    shown = R.view()
+    shown.flags.writeable = False  # R may be the caller's own
+    C = np.asarray(confidence(shown, y), dtype=np.float64)
     if C.shape != R.shape:
         raise ValueError(
             f"confidence={confidence!r} returned shape {C.shape}, but R has shape {R.shape}: "

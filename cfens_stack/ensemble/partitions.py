@@ -1,7 +1,9 @@
 """fit_partitions: a fit on rows that need not be on one machine."""
 
+import numpy as np
 from sklearn.base import clone
 
+from cfens_stack.ensemble.base import BaseCFEnsemble
 from cfens_stack.ensemble.engines import Eager, Partitions
 from cfens_stack.ensemble.rows import identity
 
@@ -31,10 +33,24 @@ def fit_partitions(estimator, partitions, y, sample_weight=None, *, client=None)
 
     Raises
     ------
+    TypeError
+        If the estimator is none of these.
     ValueError
-        If `confidence` is a callable or instance factors are free, or for the reasons of
+        If the partitions are one array, `confidence` is a callable or instance factors are free, or for the reasons of
         `CFEnsemble.fit`.
     """
+    if not isinstance(estimator, BaseCFEnsemble):
+        raise TypeError(
+            f"estimator={estimator!r} is not fitted on partitions: pass a CFEnsemble, "
+            "CFEnsembleTrainer or CFEnsemblePyTorchTrainer."
+        )
+    if hasattr(partitions, "columns") or (
+        isinstance(partitions, np.ndarray) and partitions.ndim == 2
+    ):
+        raise ValueError(
+            f"partitions is one table, of shape {partitions.shape}: pass a list of arrays that R is "
+            "cut into, [R] for one."
+        )
     return clone(estimator).fit(on_engine(partitions, client), y, sample_weight=sample_weight)
 
 

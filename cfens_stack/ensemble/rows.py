@@ -9,6 +9,7 @@ from cfens_stack.ensemble.confidence import check_confidence
 from cfens_stack.ensemble.layout import SUM_TOLERANCE, layout_sums
 from cfens_stack.ensemble.link import refuse_large_scores
 from cfens_stack.kernels.blocks import blocks
+from cfens_stack.validation import filled
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,9 @@ def column_names(R):
 
 def check_predictions(R):
     """R as floats; infinite values, and those whose squares would overflow, are refused."""
-    R = check_array(R, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=0)
+    R = check_array(
+        filled(R), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=0
+    )
     return refuse_large_scores(R)
 
 

@@ -21,7 +21,7 @@ from cfens_stack.guide.wording import (
     LARGEST_RANK,
     TRAINERS,
 )
-from cfens_stack.validation import encode_labels, positive_class, row_weights
+from cfens_stack.validation import encode_labels, filled, positive_class, row_weights
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def recommend(
     ('imbalanced', 'low disagreement')
     >>> meta = guidance.estimator().fit(data.R, data.y)
     """
-    R = check_array(R, dtype=np.float64, ensure_all_finite="allow-nan", input_name="R")
+    R = check_array(filled(R), dtype=np.float64, ensure_all_finite="allow-nan", input_name="R")
     classes, y = encode_labels(y)
     check_consistent_length(R, y)
     positive = positive_class(pos_label, classes)

@@ -10,6 +10,7 @@ from sklearn.utils.validation import validate_data
 
 from cfens_stack.all_or_nothing import all_or_nothing
 from cfens_stack.guide.guidance import recommend
+from cfens_stack.row_order import warn_of_another_order
 from cfens_stack.search.evaluation import make_evaluation
 from cfens_stack.search.passwords import hide_password
 from cfens_stack.search.results import SearchResults
@@ -237,6 +238,7 @@ class CFEnsembleSearch(SearchResults):
     def _fit(self, R, y, sample_weight, groups):
         self._validate_params()
         check_settings(self)
+        warn_of_another_order("R", R, y=y, sample_weight=sample_weight, groups=groups)
         R = validate_data(self, filled(R), dtype=np.float64, ensure_all_finite="allow-nan")
         self.classes_, codes = encode_labels(y)
         groups = check_groups(groups, R)

@@ -1,21 +1,22 @@
 """What a fitted search does and shows: prediction, trials and the Pareto front as tables."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cfens_stack.html import FittedSummaryMixin
+from cfens_stack.labelled_score import LabelledScoreMixin
 from cfens_stack.search.selection import pareto_front
 from cfens_stack.search.summary import search_summary
-from cfens_stack.validation import positive_class
+from cfens_stack.validation import filled, positive_class
 
 
 def _refits(search):
     return bool(search.refit)
 
 
-class SearchResults(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
+class SearchResults(FittedSummaryMixin, LabelledScoreMixin, BaseEstimator):
     """The half of CFEnsembleSearch that follows its fit."""
 
     @available_if(_refits)
@@ -94,4 +95,6 @@ class SearchResults(FittedSummaryMixin, ClassifierMixin, BaseEstimator):
 
     def _check_new(self, R):
         check_is_fitted(self, "best_estimator_")
-        return validate_data(self, R, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        return validate_data(
+            self, filled(R), dtype=np.float64, ensure_all_finite="allow-nan", reset=False
+        )

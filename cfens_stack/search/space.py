@@ -50,6 +50,16 @@ class Param:
     otherwise: Any = None
 
     def __post_init__(self):
+        if not self.choices and self.low == self.high == 0.0 and self.or_value is None:
+            raise ValueError(
+                f"Param({self.name!r}) has neither a range nor choices: pass low= and high=, or "
+                "choices=."
+            )
+        if not self.choices and self.log and self.low <= 0.0:
+            raise ValueError(
+                f"Param({self.name!r}) has low={self.low} with log=True: a range that is searched "
+                "on the scale of logarithms begins above 0."
+            )
         if not self.choices and not self.low <= self.high:
             raise ValueError(
                 f"Param({self.name!r}) has low={self.low} and high={self.high}: pass low <= "

@@ -10,6 +10,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from cfens_stack.stacking.base_predictions import Predictions, predictions_of
 from cfens_stack.stacking.failures import FitFailure, failure_of
 from cfens_stack.stacking.fits import Fit
+from cfens_stack.stacking.tables import own_copy
 from cfens_stack.stacking.threads import limited_blas, threads_of_each
 from cfens_stack.validation import UNLABELLED
 
@@ -56,7 +57,7 @@ def ask_in_time(models, X, labels, time_limit):
 def _ask(name, model, X, labels):
     start = perf_counter()
     try:
-        predictions = predictions_of(model, X, labels)
+        predictions = predictions_of(model, own_copy(X), labels)
     except Exception as error:
         return failure_of(name, None, error)
     return Fit(predictions, model, predict_seconds=perf_counter() - start)

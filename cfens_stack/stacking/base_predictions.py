@@ -9,6 +9,7 @@ from sklearn.base import is_regressor
 from sklearn.linear_model import LogisticRegression
 
 from cfens_stack.ensemble.layout import SUM_TOLERANCE
+from cfens_stack.validation import filled
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,25 @@ def predictions_of(model, X, labels):
     """
     if hasattr(model, "predict_proba"):
         classes = getattr(model, "classes_", labels)
-        return Predictions(
-            probability_columns(model.predict_proba(X), classes, X.shape[0], labels), True
-        )
+        probabilities = _in_order(model.predict_proba(X), classes)
+        return Predictions(probability_columns(probabilities, classes, X.shape[0], labels), True)
     method = "decision_function" if hasattr(model, "decision_function") else "predict"
-    values = np.asarray(getattr(model, method)(X))
+    values = np.asarray(filled(getattr(model, method)(X)))
     if method == "predict" and not is_regressor(model):
         values = _one_hot(values, labels)
     if values.ndim not in (1, 2) or len(values) != X.shape[0]:
         raise ValueError(f"{method} returned shape {values.shape} for {X.shape[0]} rows")
     return Predictions(values.astype(np.float64, copy=False).reshape(len(values), -1), False)
+
+
+def _in_order(probabilities, classes):
+    """Probabilities with masked cells missing, and the columns of a frame that names the classes in
+    the order of `classes`.
+    """
+    names = list(getattr(probabilities, "columns", []))
+    if set(names) == set(classes) and len(names) == len(classes):
+        return probabilities[list(classes)]
+    return filled(probabilities)
 
 
 def probability_columns(probabilities, classes, n_rows, labels):

@@ -13,6 +13,7 @@ from cfens_stack.processes import end_with
 from cfens_stack.stacking.base_predictions import Predictions, predictions_of
 from cfens_stack.stacking.caught_warnings import caught_warnings
 from cfens_stack.stacking.failures import BaseModelError, failure_of
+from cfens_stack.stacking.tables import own_copy
 from cfens_stack.stacking.threads import limited_threads
 
 
@@ -77,7 +78,8 @@ def fit_and_predict(
     with limited_threads(estimator, n_threads), caught_warnings() as warned:
         start = perf_counter()
         if train is None:
-            estimator.fit(X, y, **fit_params)
+            rows = {name: values.copy() for name, values in fit_params.items()}
+            estimator.fit(own_copy(X), y.copy(), **rows)
         else:
             rows = {name: _safe_indexing(values, train) for name, values in fit_params.items()}
             estimator.fit(_safe_indexing(X, train), y[train], **rows)

@@ -5,12 +5,12 @@ tags, routing, diagram.
 from functools import wraps
 from typing import Any
 
-from sklearn.base import ClassifierMixin
 from sklearn.ensemble import StackingClassifier
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from cfens_stack.ensemble.estimators import CFEnsemble
+from cfens_stack.labelled_score import LabelledScoreMixin
 from cfens_stack.stacking.default_pool import default_estimators
 from cfens_stack.stacking.metadata import request_weights
 from cfens_stack.stacking.named_estimators import NamedEstimatorsMixin, named
@@ -40,7 +40,7 @@ def explain_foreign_names(init):
     return checked
 
 
-class StackParametersMixin(ClassifierMixin, NamedEstimatorsMixin):
+class StackParametersMixin(LabelledScoreMixin, NamedEstimatorsMixin):
     """What follows from the parameters `estimators`, `meta` and `cv`, before any fit."""
 
     estimators: Any

@@ -12,6 +12,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from cfens_stack.html import FittedSummaryMixin
+from cfens_stack.row_order import warn_of_another_order
 from cfens_stack.splits import make_splits
 from cfens_stack.stacking.fit_data import FitData
 from cfens_stack.stacking.frames import FramesMixin
@@ -262,6 +263,7 @@ class StackingPipeline(
         models = self._models()
         if not self._is_prefit():
             refuse_frozen(models)
+        warn_of_another_order("X", X, y=y, sample_weight=sample_weight, groups=groups)
         X = check_rows(self, X, reset=True)
         self.classes_, y = encode_labels(y)
         groups = check_groups(groups, X)

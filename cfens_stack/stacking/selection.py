@@ -8,10 +8,11 @@ from sklearn.utils import check_array, check_consistent_length
 
 from cfens_stack.ensemble.aggregator import column_weights
 from cfens_stack.ensemble.estimators import CFEnsemble
+from cfens_stack.ensemble.layout import ENOUGH_PAIRS, layout_sums
 from cfens_stack.ensemble.link import apply_link
 from cfens_stack.stacking.leaderboard import out_of_fold_ensemble
 from cfens_stack.stacking.meta_learner import fit_meta
-from cfens_stack.validation import UNLABELLED, check_groups, encode_labels
+from cfens_stack.validation import UNLABELLED, check_groups, encode_labels, filled
 
 SMOOTHING = 0.01
 SMALLEST_SLOPE = 1e-3  # a model that predicts the opposite has slope and weight 0
@@ -93,7 +94,7 @@ def select_models(R, y, *, meta=None, costs=None, groups=None, max_models=None):
     >>> [len(subset.models) for subset in select_models(data.R, data.y)]
     [6, 5, 4, 3, 2, 1]
     """
-    R = check_array(R, dtype=np.float64, ensure_all_finite="allow-nan", input_name="R")
+    R = check_array(filled(R), dtype=np.float64, ensure_all_finite="allow-nan", input_name="R")
     classes, codes = encode_labels(y)
     check_consistent_length(R, codes)
     width = 1 if len(classes) == 2 else len(classes)
@@ -102,6 +103,7 @@ def select_models(R, y, *, meta=None, costs=None, groups=None, max_models=None):
             f"R has {R.shape[1]} columns, which is no multiple of the {width} classes: pass K "
             "columns per model for K > 2 classes."
         )
+    _refuse_other_predictions(R, len(classes))
     m = R.shape[1] // width
     costs = np.ones(m) if costs is None else np.asarray(costs, dtype=float)
     if costs.shape != (m,) or not (np.isfinite(costs).all() and (costs > 0).all()):
@@ -111,6 +113,21 @@ def select_models(R, y, *, meta=None, costs=None, groups=None, max_models=None):
     meta = _with_layout(CFEnsemble() if meta is None else meta, len(classes))
     groups = check_groups(groups, R)
     return subset_path(meta, R, codes, classes, {}, groups, costs, max_models=max_models)
+
+
+def _refuse_other_predictions(R, n_classes):
+    """ValueError for values that are no probabilities, and for both columns of two classes."""
+    _, outside, complete, violated = layout_sums(R, n_classes)
+    if outside.any():
+        first = R[(np.abs(R - 0.5) > 0.5)][0]
+        raise ValueError(
+            f"R has {outside.sum()} values outside [0, 1], such as {first:g}: pass probabilities."
+        )
+    if n_classes == 2 and ((complete >= ENOUGH_PAIRS) & (violated == 0)).any():
+        raise ValueError(
+            f"The {R.shape[1]} columns of R sum to 1 in pairs, as the two classes of one model do: "
+            "pass one column per model, the probability of the second class."
+        )
 
 
 def subset_path(meta, R, y, classes, params, groups, costs, weights=None, max_models=None):

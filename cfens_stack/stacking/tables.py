@@ -7,7 +7,7 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import validate_data
 
-from cfens_stack.validation import is_missing
+from cfens_stack.validation import filled, is_missing
 
 MISSING = "<missing>"
 
@@ -18,7 +18,7 @@ def check_rows(estimator, X, reset):
     """
     if not (hasattr(X, "columns") and hasattr(X, "shape")):
         X = check_array(
-            X,
+            filled(X),
             accept_sparse="csr",
             dtype=None,
             ensure_all_finite=False,
@@ -31,6 +31,16 @@ def check_rows(estimator, X, reset):
         )
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     return X
+
+
+def own_copy(X):
+    """X for one model, which may change it in place, as with copy=False or a column added to a
+    frame: neither the caller nor the other models see it.
+    """
+    if isinstance(X, np.ndarray):
+        return np.array(X)
+    copy = getattr(X, "copy", None) or getattr(X, "clone", None)  # polars
+    return X if copy is None else copy()
 
 
 def numeric_columns(X):
