@@ -2,21 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from optuna.samplers import TPESampler
 from scipy.sparse import csr_matrix
+from sklearn.cluster import KMeans
+from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from cfens_stack import (
+    BaseModelError,
     CFEnsemble,
     CFEnsembleSearch,
     CFEnsembleTrainer,
@@ -29,11 +33,13 @@ from cfens_stack.display import (
     ContributionsDisplay,
     DisagreementDisplay,
     LatentSpaceDisplay,
+    ParetoDisplay,
     ReconstructionDisplay,
     ReliabilityDisplay,
     SelectionPathDisplay,
     TrustDisplay,
 )
+from cfens_stack.ensemble.partitions import fit_partitions
 from cfens_stack.search import NegativeCost, RecallAtPrecision
 from cfens_stack.search.space import Param
 from cfens_stack.stacking import default_estimators, score_models, select_models
@@ -44,6 +50,7 @@ THREE = np.arange(60) % 3
 TEXT = np.array([["a", "b"]] * 60)
 FRAME = pd.DataFrame(R, columns=["a", "b", "c", "d"])
 ROWS = np.arange(60)
+BOTH = np.stack([1 - R, R], axis=2).reshape(60, -1)  # the two columns of each model
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,49 @@ def display(what, error, message, R_shown=R, y=Y):
     )
 
 
+def arrays(what, message, **given):
+    """An npz file of these arrays."""
+
+    def call(folder):
+        np.savez(folder / "table.npz", **given)
+        return read_predictions(folder / "table.npz", label="y" if "y" in given else None)
+
+    return Case(what, ValueError, message, call)
+
+
+def partitions(what, error, message, parts, y=Y, estimator=None):
+    estimator = CFEnsemble() if estimator is None else estimator
+    return Case(what, error, message, lambda _: fit_partitions(estimator, parts, y))
+
+
+def other_data(folder):
+    """A study that is continued on other data."""
+    settings = {"n_trials": 1, "cv": 3, "storage": folder / "trials.log", "study_name": "s"}
+    CFEnsembleSearch(**settings, random_state=0).fit(R, Y)
+    CFEnsembleSearch(**settings, random_state=0).fit(R[::-1], Y)
+
+
+class Presented(GaussianNB):
+    """A base model whose probabilities are not presented as such."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def predict_proba(self, X):
+        P = super().predict_proba(X)
+        return np.log(P) if self.how == "log" else P[:, 1]
+
+
+class TwoClasses(GaussianNB):
+    """A classifier that says of itself that it takes two classes."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
 def changed(cell, value):
     R_bad = R.copy()
     R_bad[cell] = value
@@ -186,6 +236,17 @@ DATA = [
     fit("sample_weight of 1e160", ValueError, "sample_weight holds 1e+160, but weights count rows and are accepted up to 1e+100: rescale them to mean 1.", v=weights(1e160, ROWS == 3)),
     fit("sample_weight of 1e-320", ValueError, "sample_weight gives class 0 a total weight of 3e-319, but weights count rows, and each class needs at least 1e-100: rescale them to mean 1.", v=np.full(60, 1e-320)),
     fit("sample_weight with masked entries", ValueError, "Input sample_weight contains NaN", v=np.ma.masked_array(np.ones(60), mask=ROWS == 3)),
+    fit("sample_weight infinite", ValueError, "Input sample_weight contains infinity", v=weights(np.inf, ROWS == 3)),
+    fit("sample_weight of text", ValueError, "could not convert string to float: … 'heavy'", v=["heavy"] * 60),
+    fit("R of matrix type", TypeError, "np.matrix is not supported. Please convert to a numpy array with np.asarray.", np.asmatrix(R)),
+    fit("y a number", ValueError, "y should be a 1d array, got an array of shape () instead.", y=1),
+    fit("y of bytes", TypeError, "Support for labels represented as bytes is not supported", y=np.where(Y == 1, b"a", b"b")),
+    fit("y sparse", TypeError, "Sparse data was passed for y, but dense data is required", y=csr_matrix(Y)),
+    fit("y complex", ValueError, "Complex data not supported", y=Y + 0j),
+    fit("y of decimals", ValueError, "Unknown label type: unknown", y=[Decimal(int(label)) for label in Y]),
+    Case("score without any label", ValueError, "y has no label: every entry is missing.", lambda _: CFEnsemble().fit(R, Y).score(R, [None] * 60)),
+    Case("score with y None", ValueError, "y is None: pass the class label of each row.", lambda _: CFEnsemble().fit(R, Y).score(R, None)),
+    Case("score with y too short", ValueError, "Found input variables with inconsistent numbers of samples: [60, 59]", lambda _: CFEnsemble().fit(R, Y).score(R, Y[:-1])),
     fit("y with all entries masked", ValueError, "y has no label: every entry is missing. At least one row of each class must be labelled.", y=np.ma.masked_array(Y, mask=True)),
 ]
 
@@ -220,6 +281,12 @@ PARAMETERS = [
     parameter("device a number", "an instance of 'str'.", device=0),
     parameter("dtype unknown", "a str among", dtype="float16"),
     parameter("random_state a word", "an int in the range [0, 4294967295]", random_state="seed"),
+    fit("pos_label a list", ValueError, "pos_label=[0, 1] is none of the classes: pass one of [0, 1], or None for 1.", pos_label=[0, 1]),
+    fit("pos_label an array", ValueError, "pos_label=array([0, 1]) is none of the classes: pass one of [0, 1], or None for 1.", pos_label=np.array([0, 1])),
+    fit("pos_label of another type", ValueError, "pos_label='1' is none of the classes: pass one of [0, 1], or None for 1.", pos_label="1"),
+    parameter("lambda_reg of 1e-200", "a float in the range [1e-12, inf).", lambda_reg=1e-200),
+    parameter("focal_gamma infinite", "a float in the range [0.0, inf).", focal_gamma=np.inf),
+    parameter("random_state negative", "an int in the range [0, 4294967295]", random_state=-1),
     Case("set_params with a name that is none", ValueError, "Invalid parameter 'alpha' for estimator CFEnsemble(). Valid parameters are: …", lambda _: CFEnsemble().set_params(alpha=1)),
 ]
 
@@ -234,6 +301,14 @@ COMBINATIONS = [
     fit("a confidence that is negative", ValueError, "returned values that are negative, not finite or all zero where R has predictions: return numbers >= 0, some of them positive.", confidence=lambda R, y: -np.ones(R.shape)),
     fit("a confidence that is NaN", ValueError, "returned values that are negative, not finite or all zero where R has predictions", confidence=lambda R, y: np.full(R.shape, np.nan)),
     fit("a confidence of another shape", ValueError, "returned shape (60,), but R has shape (60, 4): the shapes must agree.", confidence=lambda R, y: np.ones(len(R))),
+    fit("pos_label and three classes", ValueError, "pos_label=1 is for two classes, but y has 3: leave it at None.", y=THREE, pos_label=1),
+    fit("pos_label and a column for each class", ValueError, "pos_label=0 says whose probability one column per model gives, but R has a column for each class: leave pos_label=None.", BOTH, pos_label=0, layout="model-major"),
+    fit("label-aware confidence and the PyTorch trainer", ValueError, "use_label_aware_confidence=True does not apply to the PyTorch trainer: … Use trainer='als', or use_label_aware_confidence='auto' or False.", trainer="pytorch", use_label_aware_confidence=True),
+    fit("a confidence that changes R in place", ValueError, "output array is read-only", confidence=lambda R, y: R.__imul__(0.0) + 1.0),
+    fit("a confidence that returns text", ValueError, "could not convert string to float: 'high'", confidence=lambda R, y: "high"),
+    fit("a confidence of one argument", TypeError, "takes 1 positional argument but 2 were given", confidence=lambda R: R),
+    fit("a confidence that returns nothing", ValueError, "returned shape (), but R has shape (60, 4): the shapes must agree.", confidence=lambda R, y: None),
+    Case("reconstruct(return_std=True) of a fit without uncertainty", ValueError, "return_std=True needs the normal model of complete rows, but this ensemble was fitted with uncertainty=False: fit with uncertainty=True.", lambda _: CFEnsemble(uncertainty=False).fit(R, Y).reconstruct(R, return_std=True)),
     Case("n_classifiers that is not the number of models", ValueError, "n_classifiers=3, but R has predictions of 4 base models: pass R with the columns of 3, or leave n_classifiers=None to take the number from R.", lambda _: CFEnsembleTrainer(3).fit(R, Y)),
     Case("n_classifiers 0", ValueError, "The 'n_classifiers' parameter of CFEnsembleTrainer must be an int in the range [1, inf) or None. Got 0 instead.", lambda _: CFEnsembleTrainer(0).fit(R, Y)),
     Case("recommend(...).params of an unknown trainer", ValueError, "trainer='sgd' is not valid: pass 'als', 'pytorch', or None for the advised one.", lambda _: recommend(R, Y).params("sgd")),
@@ -245,6 +320,8 @@ NEW_ROWS = [
     new_rows("columns too many", ValueError, "X has 8 features, but CFEnsemble is expecting 4 features as input.", np.hstack([R, R])),
     new_rows("an infinite value", ValueError, "Input X contains infinity", changed((0, 0), np.inf)),
     new_rows("a value beyond 1e100", ValueError, "R holds -1e+101: scores are accepted up to 1e+100 in size. Rescale them.", changed((0, 0), -1e101)),
+    Case("per cent, with strict=True", ValueError, "strict=True: … predictions are outside [0, 1], from … to …, but this ensemble was fitted on probabilities. Pass probabilities.", lambda _: CFEnsemble(strict=True).fit(R, Y).predict(100 * R)),
+    Case("transform before fit", NotFittedError, "This CFEnsemble instance is not fitted yet.", lambda _: CFEnsemble().transform(R)),
     new_rows("one row as a vector", ValueError, "Expected 2D array, got 1D array", R[0]),
     new_rows("no row", ValueError, "0 sample(s) … minimum of 1 is required", R[:0]),
     new_rows("sparse rows", TypeError, "Sparse data was passed", csr_matrix(R)),
@@ -270,6 +347,23 @@ PIPELINE = [
     stack("a frozen model", ValueError, "estimators: 'a' is, or holds, a frozen model, which no fold fits anew: its predictions would not be out of fold. Pass the model itself; or pass all base models fitted, cv='prefit', and rows that none of them has seen.", estimators=[("a", FrozenEstimator(GaussianNB().fit(R, Y)))]),
     stack("cv='prefit' and a model that is not fitted", ValueError, "No base model is left: … 'a', final fit: NotFittedError: This GaussianNB instance is not fitted yet.", cv="prefit"),
     stack("cv='prefit' and a model of other labels", ValueError, "No base model is left: … 'a', final fit: ValueError: its classes_ are …, not among the codes 0 to 1", estimators=[("a", GaussianNB().fit(R, np.array(["no", "yes"])[Y]))], cv="prefit"),
+    stack("y too short", ValueError, "Found input variables with inconsistent numbers of samples: [60, 59]", y=Y[:-1]),
+    stack("meta a regressor", TypeError, "meta=Ridge() is a regressor, whose numbers are no classes: pass a classifier, such as CFEnsemble() or LogisticRegression().", meta=Ridge()),
+    stack("meta an outlier detector", TypeError, "meta=IsolationForest() is an outlier detector, whose numbers are no classes", meta=IsolationForest()),
+    stack("meta a clusterer", TypeError, "meta=KMeans() is a clusterer, whose numbers are no classes", meta=KMeans()),
+    stack("meta for two classes, y with three", ValueError, "Only binary classification is supported by meta=TwoClasses(), but y has 3 classes. Pass a meta that takes several.", y=THREE, meta=TwoClasses()),
+    stack("a model that fails, with on_failure='raise'", BaseModelError, "base model 'a', fold 0: ValueError: … (on_failure='raise')", TEXT, on_failure="raise"),
+    stack("a model of logarithms of probabilities", ValueError, "No base model is left: … predict_proba returned rows that are negative or do not sum to 1, 20 of 20, the first of them […]; CalibratedClassifierCV around the model makes probabilities of them", estimators=[("a", Presented("log"))]),
+    stack("a model of one column of probabilities", ValueError, "No base model is left: … predict_proba returned shape (20,), but 20 rows and 2 classes make (20, 2)", estimators=[("a", Presented("one column"))]),
+    stack("a model that is None", TypeError, "estimators: 'a' is None, but a base model is an instance (not a class) with fit and one of predict_proba, decision_function and predict.", estimators=[("a", None)]),
+    stack("a model's name that is a number", TypeError, "estimators: 'tuple' is (1, GaussianNB()), but a base model is an instance", estimators=[(1, GaussianNB())]),
+    stack("a word for the models", ValueError, "The 'estimators' parameter of StackingPipeline must be an instance of 'list', … Got 'all' instead.", estimators="all"),
+    stack("cv a function", ValueError, "The 'cv' parameter of StackingPipeline must be an int in the range [2, inf), …", cv=lambda X, y: 3),
+    stack("n_jobs a word", ValueError, "The 'n_jobs' parameter of StackingPipeline must be an instance of 'int' or None. Got 'all' instead.", n_jobs="all"),
+    stack("progress a word", ValueError, "The 'progress' parameter of StackingPipeline must be an instance of 'bool' … Got 'yes' instead.", progress="yes"),
+    stack("random_state a word", ValueError, "The 'random_state' parameter of StackingPipeline must be an int in the range [0, 4294967295]", random_state="seed"),
+    stack("max_predict_time 0", ValueError, "The 'max_predict_time' parameter of StackingPipeline must be a float in the range (0.0, inf) or None. Got 0 instead.", max_predict_time=0),
+    Case("memory that is a file", NotADirectoryError, "Not a directory", lambda folder: ((folder / "file").touch(), StackingPipeline([GaussianNB()], cv=3, memory=folder / "file").fit(R, Y))),
     stack("sample_weight too short", ValueError, "sample_weight.shape == (3,), expected (60,)", v=np.ones(3)),
     stack("sample_weight zero for a class", ValueError, "sample_weight gives class 1 a total weight of 0: every class needs a labelled row of positive weight.", v=1 - Y),
     stack("groups too short", ValueError, "groups has shape (5,), but X has 60 rows: pass one group per row.", groups=np.zeros(5)),
@@ -308,6 +402,23 @@ PIPELINE = [
     stack("max_models 0", ValueError, "The 'max_models' parameter of StackingPipeline must be an int in the range [1, inf) or None. Got 0 instead.", max_models=0),
     stack("a max_predict_time that no model keeps to", ValueError, "No subset keeps to max_models=None and a cost of 1e-09: the smallest has 1 models and costs …", max_predict_time=1e-9),
     Case("a preset of base models that is none", ValueError, "preset='slow': pass one of 'fast', 'default', 'best'.", lambda _: default_estimators("slow")),
+    fitted_stack("leaderboard by a score that is none", "'nonsense' is not a valid scoring value.", lambda stack: stack.leaderboard(scoring="nonsense")),
+    fitted_stack("leaderboard of rows some of which have no label", "leaderboard(X, y) needs a label of each row, of those that the fit has seen: [0, 1].", lambda stack: stack.leaderboard(R, [None, *Y[1:]])),
+    fitted_stack("leaderboard of what for_serving made", "This stack was made by for_serving() and has no data of the fit: use the one that it was made from.", lambda stack: stack.for_serving().leaderboard()),
+    fitted_stack("add with 'drop'", "estimator='drop' drops the model: pass one to be fitted.", lambda stack: stack.add("b", "drop", R)),
+    fitted_stack("add with other columns", "X has 3 features, but StackingPipeline is expecting 4 features as input.", lambda stack: stack.add("b", GaussianNB(), R[:, :3])),
+    fitted_stack("add of a frozen model", "estimators: 'b' is, or holds, a frozen model, which no fold fits anew", lambda stack: stack.add("b", FrozenEstimator(GaussianNB().fit(R, Y)), R)),
+    fitted_stack("select with a tolerance that is a word", "tolerance='2se': pass '1se' or a number of at least 0.", lambda stack: stack.select(tolerance="2se")),
+    fitted_stack("select with a negative tolerance", "tolerance=-1: pass '1se' or a number of at least 0.", lambda stack: stack.select(tolerance=-1)),
+    fitted_stack("select with a limit that is a word", "max_models='few': pass a number, or None for no limit.", lambda stack: stack.select(max_models="few")),
+    fitted_stack("refit_meta with a word", "The 'meta' parameter of StackingPipeline must be an object implementing 'fit' and 'predict' or None. Got 'logistic' instead.", lambda stack: stack.refit_meta("logistic")),
+    fitted_stack("new rows that every model refuses", "No base model is left: each failed to predict the new rows. … 'a', final fit: ValueError: Input X contains infinity", lambda stack: stack.predict(changed((0, 0), np.inf))),
+    fitted_stack("no new row", "0 sample(s) … minimum of 1 is required", lambda stack: stack.predict(R[:0])),
+    fitted_stack("one new row as a vector", "Expected 2D array, got 1D array", lambda stack: stack.predict(R[0])),
+    Case("refit_meta with a regressor", TypeError, "meta=Ridge() is a regressor, whose numbers are no classes", lambda _: StackingPipeline([GaussianNB()], cv=3).fit(R, Y).refit_meta(Ridge())),
+    Case("new columns in another order", ValueError, "Feature names must be in the same order as they were in fit.", lambda _: StackingPipeline([GaussianNB()], cv=3).fit(FRAME, Y).predict(FRAME[["b", "a", "c", "d"]])),
+    Case("set_params of a model that is not there", ValueError, "Invalid parameter 'forest' for estimator StackingPipeline(", lambda _: StackingPipeline([("a", GaussianNB())]).set_params(forest=GaussianNB())),
+    Case("names of columns before fit", NotFittedError, "This StackingPipeline instance is not fitted yet.", lambda _: StackingPipeline([GaussianNB()]).get_feature_names_out()),
     fitted_stack("leaderboard of rows without labels", "leaderboard(X, y) needs a label of each row, of those that the fit has seen: [0, 1].", lambda stack: stack.leaderboard(R)),
     fitted_stack("leaderboard of rows with other labels", "leaderboard(X, y) needs a label of each row, of those that the fit has seen: [0, 1].", lambda stack: stack.leaderboard(R, THREE)),
     fitted_stack("add with rows in another order", "X is not the table that the stack was fitted on, of 60 rows, or its rows stand in another order: pass the same, or call fit.", lambda stack: stack.add("b", GaussianNB(), R[::-1])),
@@ -327,6 +438,9 @@ PIPELINE = [
     Case("score_models with names that do not fit", ValueError, "names has 2 entries, but R has 4 columns.", lambda _: score_models(R, Y, names=["a", "b"])),
     Case("contributions of a class that is none of three", ValueError, "label=9: pass one of the classes, [0, 1, 2].", lambda _: ContributionsDisplay.from_estimator(CFEnsemble(layout="model-major").fit(make_predictions(60, 2, n_classes=3, random_state=0).R, THREE), make_predictions(60, 2, n_classes=3, random_state=0).R, label=9)),
     Case("contributions of an average of configurations", ValueError, "selection='average' averages 2 configurations, whose log-odds are no sum over models: search with another selection, such as 'beyond-noise'.", lambda _: CFEnsembleSearch(2, cv=2, selection="average", n_average=2, random_state=0).fit(R, Y).contributions(R)),
+    Case("select_models with values that are no probabilities", ValueError, "R has 1 values outside [0, 1], such as 7: pass probabilities.", lambda _: select_models(changed((3, 1), 7.0), Y)),
+    Case("select_models with both columns of each model", ValueError, "The 8 columns of R sum to 1 in pairs, as the two classes of one model do: pass one column per model, the probability of the second class.", lambda _: select_models(BOTH, Y)),
+    Case("select_models with y too short", ValueError, "Found input variables with inconsistent numbers of samples: [60, 59]", lambda _: select_models(R, Y[:-1])),
     Case("select_models with costs that do not fit", ValueError, "costs=array([1., 2.]): pass one positive number for each of the 4 models.", lambda _: select_models(R, Y, costs=[1, 2])),
     Case("select_models with columns that are no multiple of the classes", ValueError, "R has 4 columns, which is no multiple of the 3 classes: pass K columns per model for K > 2 classes.", lambda _: select_models(R, THREE)),
     Case("predict before fit", NotFittedError, "This StackingPipeline instance is not fitted yet. Call 'fit' with appropriate arguments", lambda _: StackingPipeline([GaussianNB()]).predict(R)),
@@ -364,6 +478,22 @@ SEARCH = [
     search("space empty", ValueError, "space is empty: pass Param objects to search over, or None for SEARCH_SPACE.", space=[]),
     search("space of names", ValueError, "space has 'latent_dim', but its entries are Param objects, each named like a parameter of CFEnsemble.", space=["latent_dim"]),
     search("space of a parameter that is none", ValueError, "space has Param(name='depth', …), but its entries are Param objects, each named like a parameter of CFEnsemble.", space=[Param("depth", low=1, high=3)]),
+    search("scoring without an end", ValueError, "No trial was completed; 2 failed. Reasons: … FloatingPointError: the score of fold 0 is inf", scoring=lambda estimator, R, y: np.inf),
+    search("folds that train on one class", ValueError, "No trial was completed; 2 failed. Reasons: … ValueError: y has one class only", cv=[(np.flatnonzero(Y == 0), np.flatnonzero(Y == 1))]),
+    search("y too short", ValueError, "Found input variables with inconsistent numbers of samples: [60, 59]", y=Y[:-1]),
+    search("pos_label a list", ValueError, "pos_label=[0, 1] is none of the classes", pos_label=[0, 1]),
+    search("space a dict", ValueError, "The 'space' parameter of CFEnsembleSearch must be an instance of 'list', an instance of 'tuple' or None.", space={"rho": (0, 1)}),
+    search("trainers a word", ValueError, "The 'trainers' parameter of CFEnsembleSearch must be a str among {'auto'} or an array-like. Got 'als' instead.", trainers="als"),
+    search("callbacks a function", ValueError, "The 'callbacks' parameter of CFEnsembleSearch must be an instance of 'list', an instance of 'tuple' or None.", callbacks=print),
+    search("study_name a number", ValueError, "The 'study_name' parameter of CFEnsembleSearch must be an instance of 'str' or None. Got 3 instead.", study_name=3),
+    search("n_jobs 0", ValueError, "n_jobs == 0 in Parallel has no meaning", n_jobs=0),
+    search("cv='prefit'", ValueError, "The 'cv' parameter of CFEnsembleSearch must be an int in the range [2, inf), … Got 'prefit' instead.", cv="prefit"),
+    search("a range outside of what the parameter may be", ValueError, "No trial was completed; 2 failed. Reasons: … The 'rho' parameter of CFEnsemble must be a float in the range [0.0, 1.0]. Got 2.0 instead.", space=[Param("rho", low=2.0, high=3.0)]),
+    Case("a range that ends before it begins", ValueError, "Param('rho') has low=1.0 and high=0.0: pass low <= high, or choices.", lambda _: Param("rho", low=1.0, high=0.0)),
+    Case("a Param without a range", ValueError, "Param('rho') has neither a range nor choices: pass low= and high=, or choices=.", lambda _: Param("rho")),
+    Case("a range from 0 on a logarithmic scale", ValueError, "Param('lambda_reg') has low=0.0 with log=True: a range that is searched on the scale of logarithms begins above 0.", lambda _: Param("lambda_reg", low=0.0, high=1.0, log=True)),
+    Case("a study of other data", ValueError, "study_name='s' in this storage was searched on other data, folds, scoring or space. Pass the same R, y, cv, scoring, … to continue it, or another study_name.", other_data),
+    Case("new rows with a column too few", ValueError, "X has 3 features, but CFEnsembleSearch is expecting 4 features as input.", lambda _: CFEnsembleSearch(1, cv=3).fit(R, Y).predict(R[:, :3])),
     search("storage a word", ValueError, "storage='trials' is neither a URL nor a journal file: pass 'sqlite:///trials.db', a path that ends in .log, .journal, .jsonl, 'journal:///path', or 'postgresql+psycopg://user@host/database'.", storage="trials"),
     search("a database URL without its scheme", ValueError, "storage='me:***@host/db' is neither a URL nor a journal file: pass 'sqlite:///trials.db', …", storage="me:s3cret@host/db"),
     search("the connection string of a driver", ValueError, "storage='host=localhost user=me password=*** dbname=db' is neither a URL nor a journal file: …", storage="host=localhost user=me password=s3cret dbname=db"),
@@ -388,6 +518,13 @@ TABLES = [
     read("no row", ValueError, "has no rows.", "a,b\n"),
     read("only other columns", ValueError, "The table has no column of predictions.", FRAME, ignore=list("abcd")),
     read("weights that are negative", ValueError, "The table: column 'w' of weights is negative, infinite or missing in some rows.", FRAME.assign(w=-1.0), weight="w"),
+    read("weights with a gap", ValueError, "The table: column 'w' of weights is negative, infinite or missing in some rows.", FRAME.assign(w=np.where(Y == 1, np.nan, 1.0)), weight="w"),
+    read("a model that is not there", ValueError, "The table has no column 'forest'; it has a, b, c, d.", FRAME, models=["a", "forest"]),
+    read("a column asked for twice", ValueError, "column 'a' is there, or asked for, more than once.", FRAME, label="a", models=["a", "b"]),
+    arrays("an npz file without R", "has no array 'R' of predictions; it has P.", P=R),
+    arrays("an npz file with R of one dimension", "R has shape (60,); it must be (rows, models).", R=R[:, 0]),
+    arrays("an npz file with names for other columns", "2 model_names for the 4 columns of R.", R=R, model_names=["a", "b"]),
+    arrays("an npz file with labels for other rows", "array 'y' has shape (59,); it must be (60,), as R has rows.", R=R, y=Y[:-1]),
     Case("a file that is not there", FileNotFoundError, "There is no file '…absent.csv'.", lambda folder: read_predictions(folder / "absent.csv")),
     Case("a file of another kind", ValueError, "table='…table.xlsx' ends in '.xlsx'; valid are .csv, .parquet, .pq, .npz.", lambda folder: read_predictions(folder / "table.xlsx")),
 ]
@@ -401,10 +538,49 @@ DISPLAYS = [
     Case("a reliability diagram of labels that are words", ValueError, "y holds values other than True, False, 1 and 0: pass where the rows are of the class, such as y == 'fraud'.", lambda _: ReliabilityDisplay.from_predictions(["ok", "fraud"] * 30, {"p": R[:, 0]})),
     Case("trust in rows that the estimator was not fitted on", ValueError, "A refit on these rows gives other weights than the estimator has: pass the X, y and sample_weight that it was fitted on, of a pipeline features or its oof_, and the parameters that it was fitted with.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, 1 - Y)),
     Case("a reconstruction beside other predictions", ValueError, "R_complete differs from the predictions where these are not missing: pass the same rows and columns, with the missing cells known.", lambda _: ReconstructionDisplay.from_estimator(CFEnsemble().fit(R, Y), R, R[:, ::-1])),
+    Case("a picture before fit", NotFittedError, "This CFEnsemble instance is not fitted yet.", lambda _: DisagreementDisplay.from_estimator(CFEnsemble(), R, Y)),
+    Case("disagreement of scores", ValueError, "The columns are scores, not probabilities of classes: there is no plain average to compare.", lambda _: DisagreementDisplay.from_estimator(CFEnsemble(layout="scores").fit(R, Y), R, Y)),
+    Case("names for other columns", ValueError, "names has 1 entries, but the estimator has 4 columns: pass one per column.", lambda _: LatentSpaceDisplay.from_estimator(CFEnsemble().fit(R, Y), names=["a"])),
+    Case("a reliability diagram of probabilities without a name", ValueError, "probabilities has no name for its curves: pass a dict such as {'ensemble': p}.", lambda _: ReliabilityDisplay.from_predictions(Y, R[:, 0])),
+    Case("a reliability diagram of nothing", ValueError, "probabilities has no name for its curves: pass a dict such as {'ensemble': p}.", lambda _: ReliabilityDisplay.from_predictions(Y, {})),
+    Case("a reliability diagram of per cent", ValueError, "y_prob has values outside [0, 1].", lambda _: ReliabilityDisplay.from_predictions(Y, {"p": 100 * R[:, 0]})),
+    Case("a reliability diagram of masked labels", ValueError, "y holds values other than True, False, 1 and 0", lambda _: ReliabilityDisplay.from_predictions(np.ma.masked_array(Y, mask=ROWS < 9), {"p": R[:, 0]})),
+    Case("a reliability diagram of a class that is none", ValueError, "pos_label='spam' is not a class: pass one of [0, 1].", lambda _: ReliabilityDisplay.from_estimator(CFEnsemble().fit(R, Y), R, Y, pos_label="spam")),
+    Case("a reconstruction beside fewer rows", ValueError, "R_complete has shape (3, 4), but the predictions have (60, 4): pass the same cells.", lambda _: ReconstructionDisplay.from_estimator(CFEnsemble().fit(R, Y), R, R[:3])),
+    Case("a Pareto front of one score", ValueError, "The search is by 'average_precision' alone: a picture of the Pareto front needs two", lambda _: ParetoDisplay.from_estimator(CFEnsembleSearch(1, cv=3).fit(R, Y))),
+    Case("trust from half a refit", ValueError, "n_bootstrap=2.5: pass an int of at least 1.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, Y, n_bootstrap=2.5)),
     Case("trust from no refit", ValueError, "n_bootstrap=0: pass an int of at least 1.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, Y, n_bootstrap=0)),
     Case("trust at a level in percent", ValueError, "level=90: pass a number between 0 and 1, such as 0.9.", lambda _: TrustDisplay.from_estimator(CFEnsemble().fit(R, Y), R, Y, level=90)),
     Case("trust of a pipeline in new rows", ValueError, "X has 30 rows, but the pipeline was fitted on 60. The meta-learner is refitted on the out-of-fold predictions: pass the X and y of fit.", lambda _: TrustDisplay.from_estimator(StackingPipeline([GaussianNB()], cv=3).fit(R, Y), R[:30], Y[:30])),
     Case("a picture of another meta-learner", TypeError, "has no latent factors: pass a fitted CFEnsemble, trainer or search (with selection='best' or 'one-standard-error'), or a StackingPipeline with one as its meta-learner.", lambda _: LatentSpaceDisplay.from_estimator(GaussianNB().fit(R, Y))),
+]
+
+PARTITIONS = [
+    partitions("partitions of other columns", ValueError, "The partitions have shapes [(30, 4), (30, 3)]: pass two-dimensional ones with the same columns.", [R[:30], R[30:, :3]]),
+    partitions("partitions of other names", ValueError, "The partitions have columns of different names or order: pass the same columns in all.", [FRAME[:30], FRAME[30:][["b", "a", "c", "d"]]]),
+    partitions("no partition", ValueError, "The partitions have shapes []: pass two-dimensional ones with the same columns.", []),
+    partitions("rows instead of partitions", ValueError, "The partitions have shapes [(4,), (4,)]: pass two-dimensional ones", list(R[:2])),
+    partitions("one array", ValueError, "partitions is one table, of shape (60, 4): pass a list of arrays that R is cut into, [R] for one.", R),
+    partitions("labels of one partition", ValueError, "Found input variables with inconsistent numbers of samples: [60, 30]. R has 60 rows, but y has 30 entries.", [R[:30], R[30:]], Y[:30]),
+    partitions("a callable confidence", ValueError, "Partitions are fitted with a named confidence and projected instance factors, but …: pass confidence='uniform', 'certainty' or 'calibration' and instance_factors='projected'.", [R], estimator=CFEnsemble(confidence=lambda R, y: np.ones(R.shape))),
+    partitions("an estimator of another kind", TypeError, "estimator=LogisticRegression() is not fitted on partitions: pass a CFEnsemble, CFEnsembleTrainer or CFEnsemblePyTorchTrainer.", [R], estimator=LogisticRegression()),
+]
+
+GUIDE = [
+    Case("a guide that is none", ValueError, "The 'guide' parameter of recommend must be a str among … Got 'best' instead.", lambda _: recommend(R, Y, guide="best")),
+    Case("a layout that is none", ValueError, "The 'layout' parameter of recommend must be a str among … Got 'wide' instead.", lambda _: recommend(R, Y, layout="wide")),
+    Case("y None", ValueError, "fit requires y to be passed, but the target y is None.", lambda _: recommend(R, None)),
+    Case("y too short", ValueError, "Found input variables with inconsistent numbers of samples: [60, 59]", lambda _: recommend(R, Y[:-1])),
+    Case("y of one class", ValueError, "y has one class only (1.0), but a classifier needs labelled rows of at least two.", lambda _: recommend(R, np.ones(60))),
+    Case("R sparse", TypeError, "Sparse data was passed for R, but dense data is required", lambda _: recommend(csr_matrix(R), Y)),
+    Case("pos_label that is no class", ValueError, "pos_label=7 is none of the classes: pass one of [0, 1], or None for 1.", lambda _: recommend(R, Y, pos_label=7)),
+    Case("advice of another guide", ValueError, "guide='best' is not valid: pass one of ('published', 'measured').", lambda _: recommend(R, Y).following("best")),
+]
+
+GENERATED = [
+    Case("no row", ValueError, "The 'n_samples' parameter of make_predictions must be an int in the range [1, inf). Got 0 instead.", lambda _: make_predictions(0, 4)),
+    Case("all cells missing", ValueError, "The 'missing' parameter of make_predictions must be a float in the range [0.0, 1.0). Got 1.0 instead.", lambda _: make_predictions(60, 4, missing=1.0)),
+    Case("shares that do not sum to 1", ValueError, "Got weights=[0.5, 0.6], but expected n_classes=2 positive shares that sum to 1.", lambda _: make_predictions(60, 4, weights=[0.5, 0.6])),
 ]
 
 # fmt: on
@@ -416,6 +592,9 @@ SECTIONS = {
     "New rows: `predict`, `predict_proba`, `transform`, `reconstruct`": NEW_ROWS,
     "`StackingPipeline`": PIPELINE,
     "`CFEnsembleSearch`": SEARCH,
+    "`fit_partitions`": PARTITIONS,
+    "`recommend`": GUIDE,
     "`read_predictions`": TABLES,
     "Pictures in `cfens_stack.display`": DISPLAYS,
+    "`make_predictions`": GENERATED,
 }

@@ -33,6 +33,11 @@ def test_bad_input(case, tmp_path):
     assert "s3cret" not in str(caught.value)
 
 
+def test_no_case_twice():
+    titles = [(title, case.what) for title, case in ALL]
+    assert len(set(titles)) == len(titles) >= 250
+
+
 def test_the_page_of_errors_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == page(), "run python tests/bad_input_page.py"
 

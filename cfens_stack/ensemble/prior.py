@@ -18,6 +18,7 @@ from cfens_stack.ensemble.newton import minimise
 STRENGTHS = 10.0 ** np.arange(4.0, 0.0, -0.5)
 # Pairs (common, own), in decades: own = 100000 is one weight per model on real sets.
 PAIRS = 10.0 ** np.array([(common, own) for own in (5, 4, 3, 2, 1) for common in (4, 3, 2, 1)])
+LEAST_LOG_DET = -1e6
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def evidence_cost(theta, hessian, posterior_cost, precision, nonnegative):
     """
     p, free = len(precision), np.ones(len(theta), dtype=bool)
     free[:p] = theta[:p] > 0 if nonnegative else True
-    log_det = np.linalg.slogdet(hessian[np.ix_(free, free)])[1]
+    # Singular where rows are damped to the class shares throughout: intercepts then do nothing.
+    log_det = max(np.linalg.slogdet(hessian[np.ix_(free, free)])[1], LEAST_LOG_DET)
     if precision.ndim == 1:
         return posterior_cost + 0.5 * (log_det - np.log(precision[free[:p]]).sum())
     return posterior_cost + 0.5 * (

@@ -3,18 +3,31 @@
 import warnings
 
 import numpy as np
+from sklearn.base import is_clusterer, is_outlier_detector, is_regressor
 from sklearn.utils import _safe_indexing, get_tags
 
 from cfens_stack.stacking.failures import summary
 from cfens_stack.stacking.frames import named_predictions
 from cfens_stack.validation import UNLABELLED, positive_class, refuse_classes
 
+NO_CLASSIFIERS = {
+    "a regressor": is_regressor,
+    "a clusterer": is_clusterer,
+    "an outlier detector": is_outlier_detector,
+}
+
 
 def check_meta_classes(meta, classes):
-    """Refuse, before any base model is fitted, a class, and a meta-learner for two classes where
-    there are more.
+    """Refuse, before any base model is fitted, a class, what is no classifier, and a meta-learner
+    for two classes where there are more.
     """
     refuse_classes(meta=meta)
+    for kind, is_kind in NO_CLASSIFIERS.items():
+        if is_kind(meta):
+            raise TypeError(
+                f"meta={meta!r} is {kind}, whose numbers are no classes: pass a classifier, such "
+                "as CFEnsemble() or LogisticRegression()."
+            )
     tags = get_tags(meta).classifier_tags
     if len(classes) > 2 and tags is not None and not tags.multi_class:
         raise ValueError(

@@ -84,7 +84,9 @@ class RefitMixin(BaseEstimator):
         if isinstance(self.estimators, dict) and len(pairs) > len(work.estimators):
             raise ValueError(f"name={name!r} is taken: give each base model a name of its own.")
         work._validate_params()
-        added = work._models()[-1:]
+        added = [pair for pair in work._models() if pair[0] == name]
+        if not added:
+            raise ValueError(f"estimator={estimator!r} drops the model: pass one to be fitted.")
         if not self._is_prefit():
             refuse_frozen(added)
         X = check_rows(work, X, reset=False)

@@ -1,6 +1,7 @@
 """As few base models as the answer needs: backward elimination on the prediction matrix."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from sklearn.base import clone
@@ -198,6 +199,9 @@ def choose(path, *, max_models=None, max_cost=None, tolerance="1se"):
     ValueError
         If no subset of the path keeps to the limits.
     """
+    _check_limits(max_models=max_models, max_cost=max_cost)
+    if tolerance != "1se" and not (isinstance(tolerance, Real) and tolerance >= 0):
+        raise ValueError(f"tolerance={tolerance!r}: pass '1se' or a number of at least 0.")
     allowed = [
         subset
         for subset in path
@@ -216,6 +220,12 @@ def choose(path, *, max_models=None, max_cost=None, tolerance="1se"):
         if subset.excess - least <= (subset.standard_error if tolerance == "1se" else tolerance)
     ]
     return min(close, key=lambda subset: (len(subset.models), subset.excess))
+
+
+def _check_limits(**limits):
+    for name, limit in limits.items():
+        if limit is not None and not isinstance(limit, Real):
+            raise ValueError(f"{name}={limit!r}: pass a number, or None for no limit.")
 
 
 def _subset(kept, losses, excess, mass, costs):

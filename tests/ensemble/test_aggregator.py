@@ -594,3 +594,14 @@ def test_models_that_are_far_off_on_average_are_moved_to_the_class_shares(
     assert meta.converged_
     np.testing.assert_allclose(P.mean(axis=0), shares, atol=1e-4)
     assert log_loss(y, P) < log_loss(y, np.tile(shares, (1000, 1))) + 1e-3
+
+
+def test_a_model_that_says_nothing_and_lacks_a_class_gives_the_class_shares():
+    """Rows are damped to the shares throughout, so the Hessian is singular and every strength has
+    the same evidence: it was infinite, and the fit ended in an IndexError.
+    """
+    R = np.random.default_rng(0).dirichlet([2, 2, 2], (200, 3))[:, 0]
+    R[:, 2] = np.nan
+    y = np.arange(200) % 3
+    P = CFEnsemble(layout="model-major").fit(R, y).predict_proba(R)
+    np.testing.assert_allclose(P, np.tile(np.bincount(y) / 200, (200, 1)), atol=1e-6)
