@@ -1,7 +1,7 @@
 """What a fitted search does and shows: prediction, trials and the Pareto front as tables."""
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -16,7 +16,7 @@ def _refits(search):
     return bool(search.refit)
 
 
-class SearchResults(FittedSummaryMixin, LabelledScoreMixin, BaseEstimator):
+class SearchResults(FittedSummaryMixin, LabelledScoreMixin, ClassifierMixin, BaseEstimator):
     """The half of CFEnsembleSearch that follows its fit."""
 
     @available_if(_refits)
