@@ -42,7 +42,7 @@ BASE_MODELS = [
     in_worker("raises in one fold", "raise", "the error"),
     in_worker("calls `exit`", "exit", "`SystemExit`"),
     in_worker("ends its process (a crash in native code)", "abort", "the process that fitted it died"),
-    Fault("is killed, for instance by the system for want of memory", "its cells of that fold are missing; the other models, which lost their workers too, are fitted again", "stacking/test_fits.py::test_only_the_fits_that_break_the_workers_are_lost[kill]"),
+    Fault("is killed, for instance by the system when memory runs out", "its cells of that fold are missing; the other models, which lost their workers too, are fitted again", "stacking/test_fits.py::test_only_the_fits_that_break_the_workers_are_lost[kill]"),
     in_worker("runs out of memory", "memory", "`MemoryError`"),
     in_worker("ends itself after a time of its own", "time", "`TimeoutError`"),
     in_worker("returns predictions of too few rows", "shape", "both shapes"),
