@@ -24,10 +24,6 @@ def lost_column(R):
     return np.insert(R, 2, np.nan, axis=1)
 
 
-def mixed_columns(R):
-    return np.column_stack([R, np.linspace(-3.0, 3.0, len(R))])
-
-
 def per_cent(R):
     return CFEnsemble().fit(R, Y).predict_proba(100 * R)
 
@@ -38,7 +34,6 @@ def stuck(R):
 
 WARNINGS = {
     "no prediction": lambda: CFEnsemble().fit(lost_column(R), Y),
-    "takes all 7 columns of R for scores": lambda: CFEnsemble().fit(mixed_columns(R), Y),
     "sample_weight has mean": lambda: CFEnsemble().fit(R, Y, sample_weight=np.full(400, 0.01)),
     "without reaching tol": lambda: CFEnsemble(max_iter=1, latent_dim=2).fit(R, Y),
     "lose digits below": lambda: CFEnsemble(dtype="float32", lambda_reg=1e-4).fit(R, Y),

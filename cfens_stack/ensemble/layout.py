@@ -77,9 +77,9 @@ def find_layout(R, n_classes, layout):
         NaN where missing.
     n_classes : int
     layout : {"auto", "positive", "model-major", "class-major", "scores"}
-        "auto": values outside [0, 1] make scores, with a warning if only some columns have them;
-        columns that sum to 1 within every model make K columns per model; else one column per
-        model with two classes, and scores, with a warning, with more.
+        "auto": values outside [0, 1] in every column make scores; columns that sum to 1 within every
+        model make K columns per model; else one column per model with two classes, and scores, with
+        a warning, with more.
 
     Returns
     -------
@@ -88,8 +88,8 @@ def find_layout(R, n_classes, layout):
     Raises
     ------
     ValueError
-        If the layout stated does not fit the number of columns, or "auto" finds two readings, or
-        too few rows to tell them apart.
+        If the layout stated does not fit the number of columns, or "auto" finds two readings, too
+        few rows to tell them apart, or values outside [0, 1] in some of the columns.
     """
     sums = layout_sums(R, n_classes) if layout == "auto" else None
     return layout_from_sums(sums, R.shape[1], n_classes, layout)
@@ -161,7 +161,7 @@ def _read_layout(sums, K):
     m = len(observed)
     everything = np.arange(m)
     if outside.any():
-        _warn_of_mixed_columns(observed, outside)
+        _refuse_mixed_columns(observed, outside)
         return Layout("scores", everything, 1)
     readings = []
     if m % K == 0:
@@ -218,17 +218,21 @@ def _warn_of_nearly_mirrored_columns(complete, violated):
             return
 
 
-def _warn_of_mixed_columns(observed, outside):
+def _refuse_mixed_columns(observed, outside):
+    """Scores that stand among probabilities are features, or margins that probabilities beside them
+    would need a logit to match: no reading suits both.
+    """
     within = (outside == 0) & (observed > 0)
     if within.any():
-        warn_user(
-            f"layout='auto' takes all {len(outside)} columns of R for scores, because "
-            f"{(outside > 0).sum()} of them have values outside [0, 1], the first at index "
-            f"{(outside > 0).argmax()}, while {within.sum()} look like probabilities. If "
-            "features stand among the predictions, as under "
-            "StackingClassifier(passthrough=True), set passthrough=False or put a "
+        raise ValueError(
+            f"layout='auto' does not know what R holds: {(outside > 0).sum()} of its {len(outside)} "
+            f"columns have values outside [0, 1], the first at index {(outside > 0).argmax()}, while "
+            f"{within.sum()} look like probabilities. If features stand among the predictions, as "
+            "under StackingClassifier(passthrough=True), set passthrough=False or put a "
             "ColumnTransformer that selects the predictions before the ensemble with "
-            "make_pipeline. Pass layout='scores' to confirm.",
+            "make_pipeline. If base models give margins (stack_method='decision_function'), let "
+            "them give probabilities, as CalibratedClassifierCV does. Pass layout='scores' to take "
+            "all columns as they are."
         )
 
 

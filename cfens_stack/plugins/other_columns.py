@@ -27,7 +27,7 @@ def warn_of_other_columns(where, R, y, names):
         (
             outside & within.any(),
             f"have values outside [0, 1], while the other {within.sum()} look like probabilities. "
-            "CFEnsemble would take all columns for scores.",
+            "CFEnsemble would refuse them.",
         ),
         (
             numbering & ~within.any() & ~numbering.all(),

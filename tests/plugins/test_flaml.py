@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the toolkit warns of i
 NAMES = np.array(["ant", "bee", "cat"])
 
 
-def fitted(n_classes, final_estimator):
+def fitted(n_classes, final_estimator, **ensemble):
     X, y = make_classification(
         300, 6, n_informative=4, n_classes=n_classes, class_sep=1.5, random_state=0
     )
@@ -33,7 +33,7 @@ def fitted(n_classes, final_estimator):
         time_budget=30,
         max_iter=9,  # an ensemble needs a fit of two learners; the clock alone would not promise it
         estimator_list=["rf", "extra_tree", "lrl1"],
-        ensemble={"final_estimator": final_estimator, "passthrough": False},
+        ensemble={"final_estimator": final_estimator, "passthrough": False} | ensemble,
         eval_method="cv",
         n_splits=3,
         n_jobs=1,
@@ -57,3 +57,10 @@ def test_final_estimator_of_the_ensemble(n_classes, layout):
 def test_search_as_final_estimator():
     meta = fitted(2, CFEnsembleSearch(n_trials=3, cv=2, random_state=0)).final_estimator_
     assert len(meta.study_.trials) == 3
+
+
+def test_features_passed_through_are_refused_and_flaml_goes_on_without():
+    """It takes the ValueError for one of categorical features, which it knows a way around."""
+    stack = fitted(2, CFEnsemble(), passthrough=True)
+    assert not stack.passthrough
+    assert stack.final_estimator_.n_features_in_ == len(stack.estimators_)

@@ -168,11 +168,12 @@ def test_search_as_final_estimator(n_classes):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_passed_through_features_bring_a_warning(n_classes):
+def test_passed_through_features_are_refused(n_classes):
+    """Unless they are declared to be scores, like the predictions beside them."""
     X, y = table(n_classes)
-    with pytest.warns(UserWarning, match=r"6 of them have values outside \[0, 1\]"):
-        model = stack(passthrough=True).fit(X, y)
-    assert model.final_estimator_.layout_ == "scores"
+    with pytest.raises(ValueError, match=r"6 of its \d+ columns have values.*passthrough=False"):
+        stack(passthrough=True).fit(X, y)
+    stack(CFEnsemble(layout="scores"), passthrough=True).fit(X, y)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
