@@ -125,8 +125,8 @@ def train_factors(
         L_recon before each sweep, and after the last.
     converged : bool
     """
-    totals, moments, constants = zip(*cells.gather(summary), strict=True)
-    total, moments = sum(totals), merged_moments(moments)
+    totals, parts, constants = zip(*cells.gather(summary), strict=True)
+    total, moments = sum(totals), merged_moments(parts)
     if moments is not None and len(moments) == 1 and missing is not None:
         c, moment, mass = moments[0]
         moments = [(c, moment + missing, mass)]

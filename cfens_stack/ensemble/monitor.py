@@ -42,7 +42,7 @@ class Monitor:
             is_outside = np.abs(R - 0.5) > 0.5 + SUM_TOLERANCE
             if is_outside.any():
                 with self.lock:
-                    self.n_outside += np.count_nonzero(is_outside)
+                    self.n_outside += int(np.count_nonzero(is_outside))
                     self.least = min(self.least, R[is_outside].min())
                     self.largest = max(self.largest, R[is_outside].max())
         if self.constant.any():

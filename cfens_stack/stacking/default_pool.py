@@ -15,8 +15,6 @@ from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -27,6 +25,7 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
+from cfens_stack.stacking.small_tables import BatchesAtMost, NeighboursAtMost
 from cfens_stack.stacking.tables import as_floats, as_strings, categorical_columns, numeric_columns
 
 MAX_CATEGORIES = 32  # one-hot columns per column; the rarer categories share one
@@ -90,7 +89,7 @@ def default_estimators(preset="default"):
         )
         models["neural_network"] = _complete(
             # Twenty epochs, and no word of it: an improvement is never enough from the second on.
-            MLPClassifier(
+            BatchesAtMost(
                 (32,),
                 alpha=0.03,
                 batch_size=64,
@@ -114,7 +113,7 @@ def _quick_models(n_trees):
         "additive": make_pipeline(
             _table(_splines(), _one_hot()), LogisticRegression(C=0.3, max_iter=2000)
         ),
-        "neighbours": _complete(KNeighborsClassifier(n_neighbors=50, weights="distance")),
+        "neighbours": _complete(NeighboursAtMost(n_neighbors=50, weights="distance")),
         "kernel": _complete(
             RBFSampler(gamma="scale", n_components=200), LogisticRegression(max_iter=2000)
         ),

@@ -200,7 +200,7 @@ def choose(path, *, max_models=None, max_cost=None, tolerance="1se"):
         If no subset of the path keeps to the limits.
     """
     _check_limits(max_models=max_models, max_cost=max_cost)
-    if tolerance != "1se" and not (isinstance(tolerance, Real) and tolerance >= 0):
+    if tolerance != "1se" and not (isinstance(tolerance, Real) and float(tolerance) >= 0):
         raise ValueError(f"tolerance={tolerance!r}: pass '1se' or a number of at least 0.")
     allowed = [
         subset

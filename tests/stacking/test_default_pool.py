@@ -13,10 +13,13 @@ from sklearn.datasets import make_classification
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 
 from cfens_stack import StackingPipeline
 from cfens_stack.stacking import default_pool
 from cfens_stack.stacking.default_pool import default_estimators
+from cfens_stack.stacking.small_tables import BatchesAtMost, NeighboursAtMost
 from cfens_stack.stacking.tables import (
     MISSING,
     as_floats,
@@ -235,3 +238,27 @@ def test_a_grid_over_the_meta_learner_and_the_pool():
     bare = StackingPipeline([GaussianNB()], cv=2, random_state=0)
     search = GridSearchCV(bare, {"meta__rho": [0.2, 0.8]}, cv=2, error_score="raise").fit(X, y)
     assert search.best_estimator_.meta_.rho == search.best_params_["meta__rho"]
+
+
+@pytest.mark.parametrize("preset", default_pool.PRESETS)
+def test_a_pool_takes_fewer_rows_than_its_models_ask_for(preset):
+    X, y = make_classification(30, weights=[0.7], random_state=0)
+    for name, model in default_estimators(preset):
+        P = model.fit(X, y).predict_proba(X)  # warnings are errors here
+        assert np.isfinite(P).all(), name
+
+
+def test_models_of_small_tables_are_scikit_learns_where_there_are_enough_rows():
+    X, y = make_classification(90, random_state=0)
+    pairs = [
+        (NeighboursAtMost(50, weights="distance"), KNeighborsClassifier(50, weights="distance")),
+        (BatchesAtMost(batch_size=64, tol=1e9), MLPClassifier(batch_size=64, tol=1e9)),
+    ]
+    for ours, theirs in pairs:
+        for model in (ours, theirs):
+            if "random_state" in model.get_params():
+                model.set_params(random_state=0)
+            model.fit(X, y)
+        np.testing.assert_array_equal(ours.predict_proba(X), theirs.predict_proba(X))
+        assert ours.get_params() == theirs.get_params()
+    assert len(NeighboursAtMost(500).fit(X, y).kneighbors(return_distance=False)[0]) == 89
