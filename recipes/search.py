@@ -7,12 +7,13 @@ labels (empty where unknown). Without a table, predictions of models with correl
 generated, and the result is compared on rows held out.
 
 Writes the fitted model, the table of trials and three pictures (history, slices, importances) to
---out.
+--out; with several --scoring the Pareto front instead, as a table and a picture.
 
 Examples
 --------
     python recipes/search.py                     # a demonstration, about a minute
     python recipes/search.py predictions.csv --label y --trials 100
+    python recipes/search.py predictions.csv --scoring average_precision neg_log_loss
     python recipes/search.py predictions.parquet --label y --storage trials.journal
 
 The last command can be interrupted or killed; run again, it continues. Several processes started on
@@ -36,6 +37,7 @@ from sklearn.metrics import average_precision_score, log_loss
 
 from cfens_stack import CFEnsemble, CFEnsembleSearch, read_predictions
 from cfens_stack.datasets import make_predictions
+from cfens_stack.display import ParetoDisplay
 from cfens_stack.search.selection import SELECTIONS
 
 PICTURES = {
@@ -55,7 +57,7 @@ def main():
         arguments.trials,
         timeout=arguments.timeout,
         cv=arguments.folds,
-        scoring=arguments.scoring,
+        scoring=arguments.scoring[0] if len(arguments.scoring) == 1 else arguments.scoring,
         trainers=arguments.trainers or "auto",
         guide=not arguments.no_guide,
         storage=arguments.storage,
@@ -67,7 +69,7 @@ def main():
         random_state=arguments.seed,
     ).fit(R, y)
     print(search.guidance_)
-    report(search, arguments.scoring)
+    report(search)
     if held_out is not None:
         compare(search, R, y, *held_out)
     write(search, arguments.out)
@@ -87,7 +89,7 @@ def parse_arguments():
     parser.add_argument("--timeout", type=float, help="seconds after which no trial is started")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument(
-        "--scoring", default="average_precision", help="name of a scikit-learn scorer"
+        "--scoring", nargs="+", default=["average_precision"], help="scikit-learn scorers by name"
     )
     parser.add_argument("--trainers", nargs="+", choices=["als", "pytorch"], help="default: als")
     parser.add_argument(
@@ -141,13 +143,13 @@ def demonstration():
     return R[:1000], data.y[:1000], (R[1000:], data.y[1000:])
 
 
-def report(search, scoring):
-    """The best trials, parameters that all of them share left out."""
-    trials = search.trials_
-    shown = trials[trials["state"] == "COMPLETE"].nlargest(5, "value").set_index("number")
-    shown = shown[
-        ["value", "user_attrs_standard_error", *(c for c in shown if c.startswith("params_"))]
-    ]
+def report(search):
+    """The best trials by the first score, parameters that all of them share left out."""
+    scoring, trials = search.aims_[0], search.trials_
+    values = [name for name in trials if name in ("value", "values_0", "values_1")]
+    shown = trials[trials["state"] == "COMPLETE"].nlargest(5, values[0]).set_index("number")
+    params = (name for name in shown if name.startswith("params_"))
+    shown = shown[[*values, "user_attrs_standard_error", *params]]
     shown.columns = [
         name.removeprefix("params_").removeprefix("user_attrs_") for name in shown.columns
     ]
@@ -179,7 +181,14 @@ def write(search, folder):
     folder.mkdir(parents=True, exist_ok=True)
     joblib.dump(search.best_estimator_, folder / "model.joblib")
     search.trials_.to_csv(folder / "trials.csv", index=False)
-    n_completed = sum(trial.state.name == "COMPLETE" for trial in search.study_.trials)
+    if len(search.aims_) > 1:
+        search.pareto_front_.to_csv(folder / "pareto_front.csv")
+        ParetoDisplay.from_estimator(search).plot()
+        pyplot.savefig(folder / "pareto.png", dpi=120, bbox_inches="tight")
+        pyplot.close("all")
+    n_completed = len(search.aims_) == 1 and sum(
+        trial.state.name == "COMPLETE" for trial in search.study_.trials
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for name, draw in PICTURES.items() if n_completed >= TRIALS_FOR_PICTURES else ():
