@@ -53,6 +53,7 @@ def test_numbers_at_the_limits(case, trainer, link, lambda_reg):
         trainer,
         lambda_reg=lambda_reg,
         link=link,
+        layout="scores" if case == "columns of size 1 to 1e12" else "auto",
         latent_dim=8,
         max_iter=100 if trainer == "als" else 5,
     )

@@ -32,8 +32,15 @@ def stuck(R):
     return CFEnsemble().fit(R, Y).predict_proba(np.column_stack([np.full(400, 0.3), R[:, 1:]]))
 
 
+def stray(R):
+    R = R.copy()
+    R[5, 0] = 1.5
+    return R
+
+
 WARNINGS = {
     "no prediction": lambda: CFEnsemble().fit(lost_column(R), Y),
+    "takes all columns of R for scores": lambda: CFEnsemble().fit(stray(R), Y),
     "sample_weight has mean": lambda: CFEnsemble().fit(R, Y, sample_weight=np.full(400, 0.01)),
     "without reaching tol": lambda: CFEnsemble(max_iter=1, latent_dim=2).fit(R, Y),
     "lose digits below": lambda: CFEnsemble(dtype="float32", lambda_reg=1e-4).fit(R, Y),

@@ -77,11 +77,11 @@ class CFEnsemble(BaseCFEnsemble):
         What the columns of R are. "positive": with two classes, one column per model, the probability
         of `classes_[1]`. "model-major": K columns per model, those of one model together, as
         scikit-learn passes them; "class-major": K blocks of one column per model. "scores": no
-        probabilities of classes. "auto" reads it off the numbers: columns with values outside [0, 1]
-        are scores if all are such, and refused beside others that are within; groups of K columns
-        that sum to 1 belong together (with two classes the first of a pair is then dropped as
-        redundant), an ambiguous matrix raises, and more than two classes without such groups mean
-        scores, with a warning.
+        probabilities of classes. "auto" reads it off the numbers: values outside [0, 1] are scores,
+        columns far outside beside others within are refused; groups of K columns that sum to 1
+        belong together (with two classes the first of a pair is then dropped as redundant), an
+        ambiguous matrix raises, and more than two classes without such groups mean scores, with a
+        warning.
     strict : bool, default=False
         Refuse values outside [0, 1] instead of treating the columns as scores.
     instance_factors : {"projected", "free"}, default="projected"

@@ -12,6 +12,7 @@ from cfens_stack.validation import warn_user
 LAYOUTS = ("auto", "positive", "model-major", "class-major", "scores")
 CLASS_ORDERS = ("model-major", "class-major")
 # Of probabilities and their sums over classes: float32, or a table with three decimals.
+STRAY = 0.1  # share of a column's cells outside [0, 1] up to which it may be a mistake
 SUM_TOLERANCE = 1e-3
 # Pairs of predictions that sum to 1 before two columns count as the two classes of one model. By
 # chance hard labels of two models do in up to half of the rows, other predictions in about .5 %.
@@ -77,9 +78,9 @@ def find_layout(R, n_classes, layout):
         NaN where missing.
     n_classes : int
     layout : {"auto", "positive", "model-major", "class-major", "scores"}
-        "auto": values outside [0, 1] in every column make scores; columns that sum to 1 within every
-        model make K columns per model; else one column per model with two classes, and scores, with
-        a warning, with more.
+        "auto": values outside [0, 1] make scores, with a warning if only stray cells of some columns
+        have them; columns that sum to 1 within every model make K columns per model; else one column
+        per model with two classes, and scores, with a warning, with more.
 
     Returns
     -------
@@ -89,7 +90,7 @@ def find_layout(R, n_classes, layout):
     ------
     ValueError
         If the layout stated does not fit the number of columns, or "auto" finds two readings, too
-        few rows to tell them apart, or values outside [0, 1] in some of the columns.
+        few rows to tell them apart, or some columns far outside [0, 1] beside others within.
     """
     sums = layout_sums(R, n_classes) if layout == "auto" else None
     return layout_from_sums(sums, R.shape[1], n_classes, layout)
@@ -161,7 +162,7 @@ def _read_layout(sums, K):
     m = len(observed)
     everything = np.arange(m)
     if outside.any():
-        _refuse_mixed_columns(observed, outside)
+        _question_mixed_columns(observed, outside)
         return Layout("scores", everything, 1)
     readings = []
     if m % K == 0:
@@ -218,22 +219,30 @@ def _warn_of_nearly_mirrored_columns(complete, violated):
             return
 
 
-def _refuse_mixed_columns(observed, outside):
-    """Scores that stand among probabilities are features, or margins that probabilities beside them
-    would need a logit to match: no reading suits both.
+def _question_mixed_columns(observed, outside):
+    """Refuse features or margins among probabilities, which no reading suits; warn where only stray
+    cells are outside.
     """
     within = (outside == 0) & (observed > 0)
-    if within.any():
-        raise ValueError(
-            f"layout='auto' does not know what R holds: {(outside > 0).sum()} of its {len(outside)} "
-            f"columns have values outside [0, 1], the first at index {(outside > 0).argmax()}, while "
-            f"{within.sum()} look like probabilities. If features stand among the predictions, as "
-            "under StackingClassifier(passthrough=True), set passthrough=False or put a "
-            "ColumnTransformer that selects the predictions before the ensemble with "
-            "make_pipeline. If base models give margins (stack_method='decision_function'), let "
-            "them give probabilities, as CalibratedClassifierCV does. Pass layout='scores' to take "
-            "all columns as they are."
+    if not within.any():
+        return
+    found = (
+        f"{(outside > 0).sum()} of the {len(outside)} columns have values outside [0, 1], the first "
+        f"at index {(outside > 0).argmax()}, while {within.sum()} look like probabilities"
+    )
+    if (outside <= STRAY * observed).all():
+        warn_user(
+            f"layout='auto' takes all columns of R for scores, because {found}. Look at those values, "
+            "or pass layout='scores' to confirm."
         )
+        return
+    raise ValueError(
+        f"layout='auto' does not know what R holds: {found}. If features stand among the "
+        "predictions, as under StackingClassifier(passthrough=True), set passthrough=False or put a "
+        "ColumnTransformer that selects the predictions before the ensemble with make_pipeline. If "
+        "base models give margins (stack_method='decision_function'), let them give probabilities, "
+        "as CalibratedClassifierCV does. Pass layout='scores' to take all columns as they are."
+    )
 
 
 def _one_column_per_class(everything, K, layout):

@@ -21,9 +21,9 @@ def prediction_matrix(predictions):
 
 def list_tasks(folder):
     """Folders of the tasks below `folder`, `<dataset>/<fold>`, sorted: those that hold a
-    metadata.json.
+    metadata.json. The folder itself is none, whatever it holds.
     """
-    return sorted(path.parent for path in Path(folder).rglob("metadata.json"))
+    return sorted(path.parent for path in Path(folder).glob("*/**/metadata.json"))
 
 
 def read_task(path, split="val", models=None):

@@ -79,12 +79,8 @@ def test_identical_models_can_be_read_both_ways(K):
 @pytest.mark.filterwarnings("ignore:layout='auto' takes:UserWarning")
 @pytest.mark.parametrize("value", [-0.1, 1.2, 40.0])
 def test_values_outside_the_unit_interval_are_scores(value):
-    """In every column; in some of them they are refused."""
     R = model_major(2)
     R[4, 1] = value
-    with pytest.raises(ValueError, match="1 of its 8 columns have values outside"):
-        find_layout(R, 2, "auto")
-    R[4] = value
     assert find_layout(R, 2, "auto").kind == "scores"
 
 
@@ -93,7 +89,7 @@ def test_features_among_the_predictions_are_refused(K):
     """What StackingClassifier(passthrough=True) passes: predictions first, then the features."""
     R = np.hstack([model_major(K), np.random.default_rng(1).normal(size=(30, 2))])
     found = (
-        f"2 of its {4 * K + 2} columns have values outside \\[0, 1\\], the first at index {4 * K}, while {4 * K} look "
+        f"2 of the {4 * K + 2} columns have values outside \\[0, 1\\], the first at index {4 * K}, while {4 * K} look "
         "like probabilities.*passthrough=False"
     )
     with pytest.raises(ValueError, match=found):

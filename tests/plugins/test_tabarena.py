@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from documents import blocks_in, read, run
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss, roc_auc_score
 
@@ -58,6 +59,7 @@ def test_reads_what_is_written(tmp_path, n_classes, dtype):
     val, test = halves(n_classes)
     folder = write_task(tmp_path / "adult" / "0", {"val": val, "test": test}, MODELS, dtype)
     write_task(tmp_path / "car" / "1", {"val": val, "test": test}, MODELS, dtype)
+    (tmp_path / "metadata.json").write_text("{}")  # of a repository; no task
     assert list_tasks(tmp_path) == [folder, tmp_path / "car" / "1"]
     for split, (P, y) in {"val": val, "test": test}.items():
         table = read_task(folder, split)
@@ -229,3 +231,43 @@ def test_in_the_simulation_of_tabarena(tmp_path, n_classes, metric):
     results = scorer.evaluate_task("ada", 0, MODELS)
     assert results["metric_error"] == pytest.approx(error, abs=1e-6)
     assert all(results["ensemble_models_used"])
+
+
+@pytest.mark.filterwarnings("ignore")  # what the toolkit warns of is not ours to mend
+@pytest.mark.parametrize("metric", ["roc_auc", "log_loss"])
+def test_evaluate_ensemble_of_a_repository(metric):
+    """The call of docs/plugins.md, on a repository of what `predictor.simulation_artifact` gives."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("tabarena", reason="tabarena is not installed")
+        from tabarena.repository import EvaluationRepository
+
+    (P, y), (P_new, y_new) = halves(2)
+    artifact = {
+        "pred_proba_dict_val": dict(zip(MODELS, P, strict=True)),
+        "pred_proba_dict_test": dict(zip(MODELS, P_new, strict=True)),
+        "y_val": pd.Series(y),
+        "y_test": pd.Series(y_new),
+        "ordered_class_labels": [0, 1],
+        "ordered_class_labels_transformed": [0, 1],
+        "num_classes": 2,
+        "label": "label",
+        "eval_metric": metric,
+        "problem_type": "binary",
+        "problem_type_transform": "binary",
+    }
+    stated = {"dataset": "mine", "fold": 0, "metric": metric, "problem_type": "binary"}
+    unused = ["metric_error", "metric_error_val", "time_train_s", "time_infer_s"]
+    configs = [stated | {"framework": model} | dict.fromkeys(unused, 1.0) for model in MODELS]
+    repo = EvaluationRepository.from_raw(
+        df_configs=pd.DataFrame(configs),
+        results_lst_simulation_artifacts=[{"mine": {0: artifact}}],
+        task_metadata=pd.DataFrame({"dataset": ["mine"]}),
+    )
+    section = read("docs/plugins.md").split("## TabArena and TabRepo")[1]
+    names = {"repo": repo, "dataset": "mine", "fold": 0, "configs": MODELS}
+    run("docs/plugins.md", blocks_in(section)[0], names)
+    P_expected = CFEnsemble(layout="positive").fit(P.T, y).predict_proba(P_new.T)
+    error = 1 - roc_auc_score(y_new, P_expected[:, 1])
+    error = error if metric == "roc_auc" else log_loss(y_new, P_expected)
+    assert names["result"]["metric_error"].iloc[0] == pytest.approx(error, abs=1e-6)

@@ -171,7 +171,7 @@ def test_search_as_final_estimator(n_classes):
 def test_passed_through_features_are_refused(n_classes):
     """Unless they are declared to be scores, like the predictions beside them."""
     X, y = table(n_classes)
-    with pytest.raises(ValueError, match=r"6 of its \d+ columns have values.*passthrough=False"):
+    with pytest.raises(ValueError, match=r"6 of the \d+ columns have values.*passthrough=False"):
         stack(passthrough=True).fit(X, y)
     stack(CFEnsemble(layout="scores"), passthrough=True).fit(X, y)
 
