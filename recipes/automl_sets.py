@@ -259,8 +259,29 @@ SETS = {
 
 # The pools of StackingPipeline were chosen on these, on other splits and at most 2000 rows.
 CHOSEN_ON = set(
-    "abalone alcohol benefits caravan chile crash crime doctor email flchain health hotel injury loan "
-    "nhefs page_blocks remote search smoking training wine".split()
+    [
+        "abalone",
+        "alcohol",
+        "benefits",
+        "caravan",
+        "chile",
+        "crash",
+        "crime",
+        "doctor",
+        "email",
+        "flchain",
+        "health",
+        "hotel",
+        "injury",
+        "loan",
+        "nhefs",
+        "page_blocks",
+        "remote",
+        "search",
+        "smoking",
+        "training",
+        "wine",
+    ]
 )
 
 
