@@ -119,11 +119,9 @@ def summary(table):
         rows[title] = row | {f"search against {ALONE}": won.get(ALONE, "")}
         if title.startswith("recall"):
             precision = by_unit(part, "precision").mean()
-            rows["precision of these"] = {
-                f"{OURS} at 1/2": precision[OURS],
-                "search": precision["search"],
-            }
-    return pd.DataFrame(rows).T.fillna("")
+            shown = {f"{OURS} at 1/2": precision[OURS], "search": precision["search"]}
+            rows["precision of these"] = dict.fromkeys(rows[title], "") | shown
+    return pd.DataFrame(rows).T
 
 
 if __name__ == "__main__":
