@@ -102,14 +102,15 @@ class AutoGluon:
         """Out-of-fold and test predictions of the models below the ensemble, its own, and weights."""
         if self.preset == "medium_quality":  # no out-of-fold predictions: one holdout
             return None
-        infos = self.model.info()["model_info"]
         names = [
             name
             for name in self.model.model_names(can_infer=True)
             if "WeightedEnsemble" not in name and "_FULL" not in name
         ]
         best = self.model.model_best
-        weights = infos[best].get("model_weights", {})
+        info = self.model.info()["model_info"][best]
+        (info, *_) = info.get("children_info", {"": info}).values()
+        weights = info.get("model_weights", {})
         return {
             "names": np.array(names),
             "R": np.column_stack([self.model.predict_proba_oof(name)[1] for name in names]),
