@@ -26,6 +26,7 @@ SECTIONS = {
 }
 NEEDED = {
     "AutoGluon": "autogluon.tabular",
+    "LightAutoML": "lightautoml.automl.presets.tabular_presets",
     "ONNX": "skl2onnx",
     "skops": "skops",
     "skrub": "skrub",
