@@ -9,7 +9,6 @@ from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    clone,
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -20,12 +19,13 @@ from cfens_stack.ensemble.completion import has_converged
 from cfens_stack.ensemble.constraints import CONSTRAINTS
 from cfens_stack.ensemble.contributions import ContributionsMixin
 from cfens_stack.ensemble.damping import damping_of
-from cfens_stack.ensemble.encoded import check_encoded, make_problem
+from cfens_stack.ensemble.encoded import make_problem
 from cfens_stack.ensemble.engines import row_slices, too_large_to_copy
 from cfens_stack.ensemble.intake import set_columns, take_in
 from cfens_stack.ensemble.link import refuse_large_scores
 from cfens_stack.ensemble.monitor import Monitor
 from cfens_stack.ensemble.posterior import natural_posterior
+from cfens_stack.ensemble.shared_rows import SharedRowsMixin
 from cfens_stack.ensemble.summary import ensemble_summary
 from cfens_stack.html import FittedSummaryMixin
 from cfens_stack.kernels.blocks import blocks, one_blas_thread, over_chunks
@@ -40,6 +40,7 @@ PREDICT_BLOCK_ROWS = 8192  # fewer would not be compiled where cells are missing
 class BaseCFEnsemble(
     FittedSummaryMixin,
     ContributionsMixin,
+    SharedRowsMixin,
     ClassNamePrefixFeaturesOutMixin,
     LabelledScoreMixin,
     TransformerMixin,
@@ -85,27 +86,6 @@ class BaseCFEnsemble(
         """
         warn_of_another_order("R", R, y=y, sample_weight=sample_weight)
         return self._fit(lambda: take_in(self, R, y, sample_weight))
-
-    def encode(self, R, y, sample_weight=None):
-        """What fits on the same rows share, arguments as for `fit`: Encoded, for `fit_encoded`."""
-        self._validate_params()
-        with one_blas_thread():
-            return take_in(clone(self), R, y, sample_weight)
-
-    def fit_encoded(self, encoded):
-        """`fit` without what `encode` has done already; the result is the same.
-
-        Parameters
-        ----------
-        encoded : Encoded
-            Of an estimator with the same `layout`, `link`, `smoothing`, `aggregator`, `strict` and
-            `pos_label`; with other ones it raises a ValueError.
-
-        Returns
-        -------
-        self : object
-        """
-        return self._fit(lambda: check_encoded(self, encoded))
 
     def _fit(self, find_encoded):
         with all_or_nothing(self), one_blas_thread():

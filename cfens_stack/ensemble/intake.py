@@ -8,13 +8,8 @@ from sklearn.utils.validation import validate_data
 from cfens_stack.ensemble import rows as steps
 from cfens_stack.ensemble.engines import Partitions, by_row_blocks, in_memory, too_large_to_copy
 from cfens_stack.ensemble.preparation import encode_rows
-from cfens_stack.validation import (
-    check_weights,
-    encode_labels,
-    filled,
-    positive_class,
-    warn_user,
-)
+from cfens_stack.positive_class import positive_class
+from cfens_stack.validation import check_weights, encode_labels, filled, warn_user
 
 SMALL_WEIGHT = 0.1
 

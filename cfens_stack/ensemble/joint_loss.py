@@ -12,10 +12,11 @@ import numpy as np
 
 from cfens_stack.ensemble.confidence import mean_sums
 from cfens_stack.ensemble.damping import damping_of
+from cfens_stack.ensemble.labelled_factors import link_scale_weights
 from cfens_stack.ensemble.newton import common_penalty
 from cfens_stack.ensemble.objective import joint, row_costs
 from cfens_stack.ensemble.prior import pair
-from cfens_stack.ensemble.training import aggregator_columns, base_scores, link_scale_weights
+from cfens_stack.ensemble.training import aggregator_columns, base_scores
 from cfens_stack.kernels.blocks import blocks
 from cfens_stack.kernels.ridge import shared_solution
 

@@ -21,7 +21,8 @@ from cfens_stack.guide.wording import (
     LARGEST_RANK,
     TRAINERS,
 )
-from cfens_stack.validation import encode_labels, filled, positive_class, row_weights
+from cfens_stack.positive_class import positive_class
+from cfens_stack.validation import encode_labels, filled, row_weights
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from sklearn.base import clone
 
 from cfens_stack.ensemble.base import BaseCFEnsemble
 from cfens_stack.ensemble.encoded import encoding_key
+from cfens_stack.positive_class import positive_class
 from cfens_stack.search.aims import Predicted, best_threshold, check_number_of_classes, make_aims
 from cfens_stack.search.encodings import Encodings
 from cfens_stack.search.folds import make_folds
 from cfens_stack.search.pruning import corrected_standard_error
-from cfens_stack.validation import UNLABELLED, positive_class
+from cfens_stack.validation import UNLABELLED
 
 LOG_SCORE = "neg_log_loss"
 

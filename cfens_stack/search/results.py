@@ -7,9 +7,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cfens_stack.html import FittedSummaryMixin
 from cfens_stack.labelled_score import LabelledScoreMixin
+from cfens_stack.positive_class import positive_class
 from cfens_stack.search.selection import pareto_front
 from cfens_stack.search.summary import search_summary
-from cfens_stack.validation import filled, positive_class
+from cfens_stack.validation import filled
 
 
 def _refits(search):

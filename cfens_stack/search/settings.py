@@ -9,14 +9,10 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from cfens_stack.ensemble.estimators import CFEnsemble
 from cfens_stack.ensemble.layout import find_layout
+from cfens_stack.positive_class import doubtful_positive_class, positive_class
 from cfens_stack.search.aims import OF_ONE_CLASS
 from cfens_stack.search.selection import SELECTIONS
-from cfens_stack.validation import (
-    doubtful_positive_class,
-    positive_class,
-    refuse_classes,
-    warn_user,
-)
+from cfens_stack.validation import refuse_classes, warn_user
 
 TRAINERS = ("als", "pytorch")
 

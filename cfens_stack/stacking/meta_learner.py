@@ -6,9 +6,10 @@ import numpy as np
 from sklearn.base import is_clusterer, is_outlier_detector, is_regressor
 from sklearn.utils import _safe_indexing, get_tags
 
+from cfens_stack.positive_class import positive_class
 from cfens_stack.stacking.failures import summary
 from cfens_stack.stacking.frames import named_predictions
-from cfens_stack.validation import UNLABELLED, positive_class, refuse_classes
+from cfens_stack.validation import UNLABELLED, refuse_classes
 
 NO_CLASSIFIERS = {
     "a regressor": is_regressor,

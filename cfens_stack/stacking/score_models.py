@@ -6,6 +6,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from cfens_stack.ensemble.estimators import CFEnsemble
 from cfens_stack.ensemble.layout import find_layout
+from cfens_stack.positive_class import positive_class
 from cfens_stack.stacking.frames import pandas_for
 from cfens_stack.stacking.leaderboard import (
     REFERENCES,
@@ -16,7 +17,7 @@ from cfens_stack.stacking.leaderboard import (
     row_scorer,
 )
 from cfens_stack.stacking.meta_learner import fit_meta, stated
-from cfens_stack.validation import check_groups, check_weights, encode_labels, positive_class
+from cfens_stack.validation import check_groups, check_weights, encode_labels
 
 
 def score_models(

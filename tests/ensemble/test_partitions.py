@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from cfens_stack import CFEnsemble, CFEnsemblePyTorchTrainer, CFEnsembleTrainer
 from cfens_stack.datasets import make_predictions
-from cfens_stack.ensemble import engines, training
+from cfens_stack.ensemble import engines, labelled_factors
 from cfens_stack.ensemble.partitions import fit_partitions
 
 STATE = ("classifier_factors_", "coef_", "intercept_", "column_means_", "scale_", "aggregator_reg_")
@@ -200,7 +200,7 @@ def test_a_start_from_a_sample_of_rows_does_not_show(monkeypatch):
     """From 65536 labelled rows on; here from 80."""
     R, y = rows(missing=0.1)
     whole = CFEnsemble().fit(R, y)
-    monkeypatch.setattr(training, "START_ROWS", 20)
+    monkeypatch.setattr(labelled_factors, "START_ROWS", 20)
     for model in (CFEnsemble().fit(R, y), fit_partitions(CFEnsemble(), np.split(R, CUTS), y)):
         assert not np.array_equal(model.history_["supervision"], whole.history_["supervision"])
         assert_allclose(model.coef_, whole.coef_, rtol=1e-4)
