@@ -93,10 +93,12 @@ def folder(tmp_path):
 
 
 def hanging(folder, nth=1):
-    """Process in which the model hangs for the nth time, once the fits before it are stored."""
+    """Process in which the model hangs for the nth time, once the other worker has stored the six
+    fits up to the last one of the sound model: fits run fold by fold, those on all rows at last.
+    """
     stored = list((folder / "cache").rglob("output.pkl"))
     pids = sorted((folder / "signs").iterdir(), key=lambda path: path.stat().st_mtime_ns)
-    return int(pids[nth - 1].name) if len(pids) >= nth and len(stored) >= 4 else None
+    return int(pids[nth - 1].name) if len(pids) >= nth and len(stored) >= 6 else None
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGKILL"])

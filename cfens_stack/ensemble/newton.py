@@ -63,8 +63,8 @@ def minimise(theta, sums, M, t, *, loss=None, **penalty):
     loss : tuple, default=None
         What an earlier call with another strength and the same data returned as `loss` at this
         theta: saves a pass.
-    w0, strength, nonnegative, copies, common
-        As for `descend`.
+    **penalty
+        As for `descend`: w0, strength, nonnegative, copies, common.
 
     Returns
     -------

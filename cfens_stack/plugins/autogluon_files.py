@@ -44,6 +44,7 @@ class FilesMixin:
         FileNotFoundError
             If the folder holds no ensemble.
         """
+        from autogluon.common.loaders import load_pkl
         from autogluon.tabular import TabularPredictor
 
         file = Path(path) / FILE
@@ -51,7 +52,7 @@ class FilesMixin:
             raise FileNotFoundError(f"{path} holds no {FILE}: call save on the fitted ensemble.")
         stack = cls.__new__(cls)
         stack.predictor = TabularPredictor.load(str(path))
-        vars(stack).update(pickle.loads(file.read_bytes()))
+        vars(stack).update(load_pkl.load(path=str(file)))
         return stack
 
     def clone_for_deployment(self, path):

@@ -55,9 +55,9 @@ class CFEnsembleSearch(SearchResults):
         Name of a scikit-learn scorer, computed on class codes, or a scorer `(estimator, R, y) ->
         float`, on the labels as given. Greater is better. Several: a study of several objectives,
         whose Pareto front is `pareto_front_`; the first of them decides between configurations
-        that are otherwise acceptable. With two classes, scores of decisions are those at the best
-        threshold: balanced accuracy, F1, Jaccard, Matthews, what `make_scorer` returns for a metric
-        of predicted classes, and `cfens_stack.search.NegativeCost` and `RecallAtPrecision`.
+        that are otherwise acceptable. With two classes, scores of decisions (balanced accuracy, F1,
+        Jaccard, Matthews, `make_scorer` of a metric of classes, `cfens_stack.search.NegativeCost`
+        and `RecallAtPrecision`) are those at the best threshold.
     pos_label : label, default=None
         Class that scores by name take for positive. None: `classes_[1]`, as in scikit-learn.
     trainers : "auto" or sequence of {"als", "pytorch"}, default="auto"
@@ -186,9 +186,8 @@ class CFEnsembleSearch(SearchResults):
         self.pos_label = pos_label
         self.trainers = trainers
         self.guide = guide
-        self.storage = hide_password(
-            storage
-        )  # the same object, or a str that differs in its repr only
+        # The same object, or a str that differs in its repr only.
+        self.storage = hide_password(storage)
         self.study_name = study_name
         self.sampler = sampler
         self.pruner = pruner
@@ -288,9 +287,8 @@ class CFEnsembleSearch(SearchResults):
             raise ValueError(no_result(self.study_))
         self.aims_ = tuple(aim.name for aim in evaluation.aims)
         parts = {"default": default, "space": self.space_, "overlap": evaluation.overlap}
-        selection = select(
-            trials, self.selection, aims=self.aims_, n_average=self.n_average, **parts
-        )
+        parts |= {"aims": self.aims_, "n_average": self.n_average}
+        selection = select(trials, self.selection, **parts)
         best = selection.trials[0]
         self.selected_trials_ = [trial.number for trial in selection.trials]
         self.selection_report_ = selection.report

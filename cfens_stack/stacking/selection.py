@@ -199,7 +199,9 @@ def choose(path, *, max_models=None, max_cost=None, tolerance="1se"):
     ValueError
         If no subset of the path keeps to the limits.
     """
-    _check_limits(max_models=max_models, max_cost=max_cost)
+    for name, limit in (("max_models", max_models), ("max_cost", max_cost)):
+        if limit is not None and not isinstance(limit, Real):
+            raise ValueError(f"{name}={limit!r}: pass a number, or None for no limit.")
     if tolerance != "1se" and not (isinstance(tolerance, Real) and float(tolerance) >= 0):
         raise ValueError(f"tolerance={tolerance!r}: pass '1se' or a number of at least 0.")
     allowed = [
@@ -220,12 +222,6 @@ def choose(path, *, max_models=None, max_cost=None, tolerance="1se"):
         if subset.excess - least <= (subset.standard_error if tolerance == "1se" else tolerance)
     ]
     return min(close, key=lambda subset: (len(subset.models), subset.excess))
-
-
-def _check_limits(**limits):
-    for name, limit in limits.items():
-        if limit is not None and not isinstance(limit, Real):
-            raise ValueError(f"{name}={limit!r}: pass a number, or None for no limit.")
 
 
 def _subset(kept, losses, excess, mass, costs):
