@@ -1,14 +1,18 @@
 """Fits of several configurations on rows that are encoded once, as in a search."""
 
-from sklearn.base import clone
+from collections.abc import Callable
+
+from sklearn.base import BaseEstimator, clone
 
 from cfens_stack.ensemble.encoded import check_encoded
 from cfens_stack.ensemble.intake import take_in
 from cfens_stack.kernels.blocks import one_blas_thread
 
 
-class SharedRowsMixin:
+class SharedRowsMixin(BaseEstimator):
     """`encode` and `fit_encoded`, which together are `fit`."""
+
+    _fit: Callable
 
     def encode(self, R, y, sample_weight=None):
         """What fits on the same rows share, for `fit_encoded`.
