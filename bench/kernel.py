@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from cfens_stack import CFEnsemble
 from cfens_stack.datasets import make_predictions
-from cfens_stack.kernels import ridge_numpy
+from cfens_stack.kernels import compiled, ridge_numpy
 from cfens_stack.kernels.ridge import fold_in, sweep
 
 REPEATS = 9
@@ -85,15 +86,12 @@ def seconds_of(function):
     return time.perf_counter() - start
 
 
-def with_kernel(function, compiled):
+def with_kernel(function, by_numba):
     """The function, with the rows passed over by numba or by numpy however few they are."""
 
     def call(*args):
-        before, compiled.COMPILED_FROM = compiled.COMPILED_FROM, 0 if compiled else np.inf
-        try:
+        with mock.patch.object(compiled, "COMPILED_FROM", 0 if by_numba else np.inf):
             return function(*args)
-        finally:
-            compiled.COMPILED_FROM = before
 
     return call
 
@@ -161,9 +159,9 @@ def ratio_rows(sizes, pair):
     """Seconds of the first of two calls over those of the second, under numpy and under numba."""
     for m, d in sizes:
         row = {"m": m, "d": d}
-        for name, compiled in (("numpy", False), ("numba", True)):
+        for name, by_numba in (("numpy", False), ("numba", True)):
             seconds = medians_in_succession(
-                dict(enumerate(pair(with_kernel(sweep, compiled), m, d)))
+                dict(enumerate(pair(with_kernel(sweep, by_numba), m, d)))
             )
             row[name] = seconds[0] / seconds[1]
         yield row

@@ -343,6 +343,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="up to n = 1e4, prints only")
     quick = parser.parse_args().quick
     sizes = [1_000, 10_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
+    warnings.simplefilter("ignore", FutureWarning)  # what LogisticRegressionCV will change
     warnings.simplefilter("ignore", ConvergenceWarning)  # IterativeImputer stops after ten rounds
     warm_up()
     with threadpool_limits(1):
