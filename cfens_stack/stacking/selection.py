@@ -12,7 +12,7 @@ from cfens_stack.ensemble.estimators import CFEnsemble
 from cfens_stack.ensemble.layout import ENOUGH_PAIRS, layout_sums
 from cfens_stack.ensemble.link import apply_link
 from cfens_stack.stacking.leaderboard import out_of_fold_ensemble
-from cfens_stack.stacking.meta_learner import fit_meta
+from cfens_stack.stacking.meta_learner import fit_meta, stated
 from cfens_stack.validation import UNLABELLED, check_groups, encode_labels, filled
 
 SMOOTHING = 0.01
@@ -111,7 +111,7 @@ def select_models(R, y, *, meta=None, costs=None, groups=None, max_models=None):
         raise ValueError(f"costs={costs!r}: pass one positive number for each of the {m} models.")
     if max_models is not None and max_models < 1:
         raise ValueError(f"max_models={max_models}: pass an int of at least 1, or None.")
-    meta = _with_layout(CFEnsemble() if meta is None else meta, len(classes))
+    meta = stated(clone(CFEnsemble() if meta is None else meta), classes)
     groups = check_groups(groups, R)
     return subset_path(meta, R, codes, classes, {}, groups, costs, max_models=max_models)
 
@@ -249,7 +249,7 @@ def _importance(meta, R, y, classes, params):
     fitted = fit_meta(clone(meta), R, y, classes, params, [])
     fitted = getattr(fitted, "best_estimator_", fitted)
     if not hasattr(fitted, "calibration_slopes_"):
-        fitted = fit_meta(_with_layout(CFEnsemble(), len(classes)), R, y, classes, {}, [])
+        fitted = fit_meta(stated(CFEnsemble(), classes), R, y, classes, {}, [])
     n_outputs = 1 if len(classes) == 2 else len(classes)
     slopes = np.maximum(fitted.calibration_slopes_, SMALLEST_SLOPE)
     rows = y != UNLABELLED
@@ -289,11 +289,3 @@ def _centred(Z):
     seen = np.isfinite(Z)
     mean = np.where(seen, Z, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
     return np.where(seen, Z - mean, 0.0)
-
-
-def _with_layout(meta, n_classes):
-    """A clone that need not read the layout off the numbers."""
-    meta = clone(meta)
-    if meta.get_params(deep=False).get("layout") == "auto":
-        meta.set_params(layout="positive" if n_classes == 2 else "model-major")
-    return meta
