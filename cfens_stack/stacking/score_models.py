@@ -17,7 +17,7 @@ from cfens_stack.stacking.leaderboard import (
     row_scorer,
 )
 from cfens_stack.stacking.meta_learner import fit_meta, stated
-from cfens_stack.validation import check_groups, check_weights, encode_labels
+from cfens_stack.validation import check_groups, check_weights, encode_labels, filled
 
 
 def score_models(
@@ -62,7 +62,7 @@ def score_models(
     """
     pandas = pandas_for("score_models")
     columns = getattr(R, "columns", None) if names is None else names
-    R = check_array(R, dtype=np.float64, ensure_all_finite="allow-nan", input_name="R")
+    R = check_array(filled(R), dtype=np.float64, ensure_all_finite="allow-nan", input_name="R")
     classes, codes = encode_labels(y)
     check_consistent_length(R, codes)
     R, columns = _model_major(R, columns, classes, layout, pos_label)

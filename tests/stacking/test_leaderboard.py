@@ -14,6 +14,8 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from cfens_stack import BaseModelWarning, StackingPipeline
+from cfens_stack.datasets import make_predictions
+from cfens_stack.stacking import score_models
 from cfens_stack.stacking.leaderboard import out_of_fold_ensemble, plain_average
 from cfens_stack.stacking.scoring import RowScorer
 
@@ -194,3 +196,12 @@ def test_few_rows_of_a_class(n_rare):
         )
     table = fitted.leaderboard()
     assert np.isfinite(table.loc[["gaussiannb", "average", "ensemble"], "score"]).all()
+
+
+def test_masked_cells_of_a_matrix_are_missing():
+    data = make_predictions(200, 4, missing=0.2, random_state=0)
+    missing = np.isnan(data.R)
+    masked = np.ma.masked_array(np.where(missing, 0.5, data.R), mask=missing)
+    table, expected = score_models(masked, data.y), score_models(data.R, data.y)
+    assert table.equals(expected)
+    assert (table["missing"] > 0).any()
